@@ -1,0 +1,46 @@
+/**
+ * What a finished build says of itself: `manifest.json` in its folder, written last.
+ * A snapshot restores only where `vmm` matches what the host offers.
+ */
+export type BuildManifest = {
+  schema: 1;
+  template: string;
+  buildId: string;
+  /** RFC 3339. */
+  createdAt: string;
+  vcpus: number;
+  memoryMib: number;
+  diskMib: number;
+  overlay: boolean;
+  kernelVersion: string;
+  vmm: VmmIdentity;
+  envdVersion: string;
+  /** Who programs run as when a request names nobody, and where. */
+  defaultUser: string;
+  defaultWorkdir?: string;
+  /** Environment of the image (`ENV`), below what a sandbox and a request set. */
+  env: Record<string, string>;
+  /** Writable disks of the build, in device order, frozen at the instant of the snapshot. */
+  disks: { id: string; file: string; readOnly: boolean }[];
+  /** File name inside the build folder → bytes and SHA-256. */
+  files: Record<string, { bytes: number; sha256?: string }>;
+  /** What the trial restore measured before publication. */
+  trial: { at: string; restoreMs: number };
+};
+
+/** All that must be equal between the host that made a snapshot and the one that restores it. */
+export type VmmIdentity = {
+  kind: 'qemu' | 'firecracker' | 'cloud-hypervisor' | 'fake';
+  version: string;
+  accelerator: 'kvm' | 'tcg';
+  /** QEMU machine type with its version, for example `pc-q35-10.0`. */
+  machine: string;
+  cpuModel: string;
+};
+
+/** The differences between two identities, in words; empty when a snapshot of one restores on the other. */
+export function vmmDifferences(made: VmmIdentity, here: VmmIdentity): string[] {
+  return (['kind', 'accelerator', 'machine', 'cpuModel'] as const)
+    .filter((key) => made[key] !== here[key])
+    .map((key) => `${key}: built with ${made[key]}, this host has ${here[key]}`);
+}

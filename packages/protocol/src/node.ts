@@ -1,0 +1,91 @@
+import type { BuildManifest, VmmIdentity } from './build.ts';
+
+/**
+ * What the control plane asks of a host that runs sandboxes: one method per verb. `api` and
+ * `gateway` know a host only as a {@link NodeService}; in one process it is the orchestrator itself.
+ *
+ * Vocabulary: a *sandbox* is a machine with an id; `start` makes one from a build and returns when
+ * the guest answers; the node holds no owner, deadline or metadata: those are rows of the control plane.
+ */
+export interface NodeService {
+  start(call: Call, request: StartRequest): Promise<RunningSandbox>;
+  /** Ends the sandbox and frees all that it held before it returns; false when there was none. */
+  stop(call: Call, sandboxId: string): Promise<boolean>;
+  /** Every sandbox that runs here now, also those found again after a restart. */
+  list(): RunningSandbox[];
+  find(sandboxId: string): RunningSandbox | undefined;
+  metrics(call: Call, sandboxId: string): Promise<SandboxMetrics>;
+  /** Lines of the guest's console and of envd, oldest first. */
+  logs(call: Call, sandboxId: string, options: { limit: number }): Promise<LogLine[]>;
+
+  /** Templates with a build in force, by name. */
+  listTemplates(): Promise<TemplateInfo[]>;
+  findTemplate(name: string): Promise<TemplateInfo | undefined>;
+  /** Removes the template and its builds; `failed_precondition` while a sandbox runs from one. */
+  deleteTemplate(call: Call, name: string): Promise<boolean>;
+
+  /** Called once for each sandbox that ends by itself (crash, power-off), after it was freed. */
+  onExit(listener: (exit: SandboxExit) => void): void;
+  describe(): NodeInfo;
+}
+
+/** The part of an `Operation` that crosses a wire. */
+export type Call = { signal: AbortSignal; phase<T>(name: string, step: () => Promise<T> | T): Promise<T> };
+
+export type StartRequest = {
+  sandboxId: string;
+  /** Name of a template (its build in force is taken). */
+  template: string;
+  /** Environment for every process of the sandbox. */
+  env: Record<string, string>;
+  /** Required on each request to envd; the control plane chooses and keeps it. */
+  accessToken?: string;
+  allowInternet: boolean;
+};
+
+export type RunningSandbox = {
+  sandboxId: string;
+  template: string;
+  buildId: string;
+  /** Where the guest's ports answer from this host, for example `10.168.0.6`. */
+  address: string;
+  envdPort: number;
+  envdVersion: string;
+  accessToken?: string;
+  vcpus: number;
+  memoryMib: number;
+  diskMib: number;
+  /** Process id of the VMM on its host. */
+  pid: number;
+  /** RFC 3339. */
+  startedAt: string;
+};
+
+export type SandboxExit = {
+  sandboxId: string;
+  reason: 'stopped' | 'crashed' | 'powered_off';
+  detail: string;
+};
+
+export type SandboxMetrics = {
+  timestampUnix: number;
+  cpuCount: number;
+  cpuUsedPct: number;
+  /** Bytes. */
+  memUsed: number;
+  memTotal: number;
+  memCache: number;
+  diskUsed: number;
+  diskTotal: number;
+};
+
+export type LogLine = { timestamp: string; level: 'debug' | 'info' | 'warn' | 'error'; message: string };
+
+export type TemplateInfo = { name: string; manifest: BuildManifest; buildCount: number };
+
+export type NodeInfo = {
+  vmm: VmmIdentity;
+  sandboxes: number;
+  freeSlots: number;
+  warmMachines: number;
+};

@@ -1,0 +1,106 @@
+import type { Operation } from '@sandbox-backend/kit';
+import type { VmmIdentity } from '@sandbox-backend/protocol';
+
+/**
+ * Runs virtual machines with one VMM program on this host.
+ *
+ * Vocabulary: a *machine* is one VMM process and its VM; a *snapshot* is a folder from which any
+ * number of machines are restored at once, none of which can write it; a *room* is where and as
+ * whom the VMM process runs. A driver starts machines and finds them again. It does not choose
+ * kernels, lease networks or talk to the guest: it is given paths and device names.
+ *
+ * Every driver passes the suite in `conformance.ts`.
+ */
+export interface Vmm {
+  readonly identity: VmmIdentity;
+
+  /** Starts a machine from a kernel; it is running when this returns, the guest has not booted yet. */
+  boot(op: Operation, spec: BootSpec, room: Room): Promise<Machine>;
+
+  /** Starts a machine from a snapshot; it is paused when this returns, so that nothing of it has run. */
+  restore(op: Operation, spec: RestoreSpec, room: Room): Promise<Machine>;
+
+  /** Finds a machine that an earlier run of the server started; undefined when it is gone. */
+  recover(op: Operation, ref: MachineRef): Promise<Machine | undefined>;
+}
+
+export type Hardware = {
+  vcpus: number;
+  memoryMib: number;
+  /** In device order: the first is `vda` in the guest. Paths are host paths inside the room's view. */
+  disks: DiskSpec[];
+  network: { tap: string; mac: string };
+};
+
+export type DiskSpec = { id: string; path: string; format: 'raw' | 'qcow2'; readOnly: boolean };
+
+export type BootSpec = {
+  hardware: Hardware;
+  kernel: string;
+  initrd: string;
+  commandLine: string;
+  /** Guest memory as a file, made by the driver; a snapshot of this machine leaves it in place. */
+  memoryFile: string;
+};
+
+export type RestoreSpec = {
+  hardware: Hardware;
+  kernel: string;
+  initrd: string;
+  commandLine: string;
+  /** Memory of the snapshot: mapped privately and opened read-only. */
+  memoryFile: string;
+  /** Device state of the snapshot. */
+  stateFile: string;
+};
+
+/** Enough, as JSON, for a later run of the server to find the machine again. */
+export type MachineRef = {
+  vmm: VmmIdentity['kind'];
+  pid: number;
+  /** Field 22 of /proc/PID/stat: tells a reused pid from the machine's own. */
+  pidStartTime: string;
+  controlSocket: string;
+  consoleLog: string;
+  vmmLog: string;
+};
+
+export type MachineState = 'running' | 'paused' | 'exited';
+
+export type MachineExit = {
+  reason: 'stopped' | 'powered_off' | 'crashed';
+  /** For people: exit status or signal, and the end of the VMM's own log. */
+  detail: string;
+};
+
+export interface Machine extends AsyncDisposable {
+  readonly ref: MachineRef;
+  /** Settles exactly once, whoever ended the machine; never rejects. */
+  readonly exited: Promise<MachineExit>;
+  state(op: Operation): Promise<MachineState>;
+  /** Safe to call again. */
+  pause(op: Operation): Promise<void>;
+  resume(op: Operation): Promise<void>;
+  /**
+   * Writes the device state of a paused machine to `stateFile`. With memory in a shared file
+   * (a booted machine) the memory is complete in `BootSpec.memoryFile`. Disks are the caller's.
+   */
+  snapshot(op: Operation, stateFile: string): Promise<void>;
+  /** Ends the VMM process now; resolves when it is gone. Safe to call again. */
+  kill(): Promise<MachineExit>;
+}
+
+/** Where and as whom a VMM process runs; made by the host's isolation layer, never by a driver. */
+export interface Room {
+  /** Folder on the host for this machine's sockets, logs and disks; writable by the VMM. */
+  readonly directory: string;
+  /** The path by which the VMM process sees a host path; throws when it cannot see it. */
+  inside(hostPath: string): string;
+  /**
+   * Starts the command in the room, detached: it outlives the server. Standard output and error go
+   * to `logFile` on the host.
+   */
+  launch(op: Operation, command: readonly string[], options: { logFile: string }): Promise<LaunchedProcess>;
+}
+
+export type LaunchedProcess = { pid: number; pidStartTime: string };
