@@ -1,2 +1,3 @@
 export * from './operation.ts';
 export * from './run.ts';
+export * from './process.ts';
