@@ -1,1 +1,3 @@
+export { qemuIdentity } from './qemu/identity.ts';
+export { qemuVmm } from './qemu/vmm.ts';
 export * from './vmm.ts';

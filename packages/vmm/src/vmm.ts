@@ -21,7 +21,7 @@ export interface Vmm {
   restore(op: Operation, spec: RestoreSpec, room: Room): Promise<Machine>;
 
   /** Finds a machine that an earlier run of the server started; undefined when it is gone. */
-  recover(op: Operation, ref: MachineRef): Promise<Machine | undefined>;
+  recover(op: Operation, ref: MachineRef, room: Pick<Room, 'inside'>): Promise<Machine | undefined>;
 }
 
 export type Hardware = {
@@ -61,7 +61,7 @@ export type MachineRef = {
   /** Field 22 of /proc/PID/stat: tells a reused pid from the machine's own. */
   pidStartTime: string;
   controlSocket: string;
-  consoleLog: string;
+  /** What the VMM program itself printed. */
   vmmLog: string;
 };
 
@@ -86,6 +86,8 @@ export interface Machine extends AsyncDisposable {
    * (a booted machine) the memory is complete in `BootSpec.memoryFile`. Disks are the caller's.
    */
   snapshot(op: Operation, stateFile: string): Promise<void>;
+  /** What the guest printed on its console since the last call; the VMM keeps a bounded amount. */
+  readConsole(op: Operation): Promise<string>;
   /** Ends the VMM process now; resolves when it is gone. Safe to call again. */
   kill(): Promise<MachineExit>;
 }
