@@ -1,3 +1,6 @@
 export * from './operation.ts';
-export * from './run.ts';
 export * from './process.ts';
+export * from './run.ts';
+export * from './atomic-file.ts';
+export * from './id.ts';
+export * from './log.ts';

@@ -21,7 +21,10 @@ export async function isAlive(process: ProcessRef): Promise<boolean> {
 }
 
 /** Resolves when the process is gone; polls, since it need not be a child of this one. */
-export async function waitForExit(process: ProcessRef, options: { signal?: AbortSignal } = {}): Promise<void> {
+export async function waitForExit(
+  process: ProcessRef,
+  options: { signal?: AbortSignal } = {},
+): Promise<void> {
   for (let delayMs = 2; await isAlive(process); delayMs = Math.min(delayMs * 1.5, 100)) {
     options.signal?.throwIfAborted();
     await sleep(delayMs);

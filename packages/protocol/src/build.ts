@@ -18,6 +18,8 @@ export type BuildManifest = {
   /** Who programs run as when a request names nobody, and where. */
   defaultUser: string;
   defaultWorkdir?: string;
+  /** Runs since the build: its state is in the snapshot. */
+  startCommand?: string;
   /** Environment of the image (`ENV`), below what a sandbox and a request set. */
   env: Record<string, string>;
   /** Writable disks of the build, in device order, frozen at the instant of the snapshot. */

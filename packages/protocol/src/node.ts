@@ -41,6 +41,8 @@ export type StartRequest = {
   /** Required on each request to envd; the control plane chooses and keeps it. */
   accessToken?: string;
   allowInternet: boolean;
+  /** Restore from the snapshot even when a warm machine is at hand: for measuring. */
+  cold?: boolean;
 };
 
 export type RunningSandbox = {

@@ -1,0 +1,53 @@
+import { join } from 'node:path';
+import type { DiskSpec, Hardware } from '@sandbox-backend/vmm';
+import { BUILD_FILES } from './builds/paths.ts';
+
+/**
+ * The disks of every machine, in device order: `vda` root file system, `vdb` envd, and with an overlay
+ * `vdc`, the private upper layer. Boot and restore must agree on it.
+ */
+export function disksOf(options: {
+  directory: string;
+  overlay: boolean;
+  /** The one disk that this machine writes: the root file system, or with an overlay the upper layer. */
+  writable: { path: string; format: DiskSpec['format'] };
+}): DiskSpec[] {
+  const { directory, overlay, writable } = options;
+  const envd: DiskSpec = {
+    id: 'envd',
+    path: join(directory, BUILD_FILES.envd),
+    format: 'raw',
+    readOnly: true,
+  };
+  if (!overlay) return [{ id: 'rootfs', ...writable, readOnly: false }, envd];
+  const lower: DiskSpec = {
+    id: 'rootfs',
+    path: join(directory, BUILD_FILES.rootfs),
+    format: 'raw',
+    readOnly: true,
+  };
+  return [lower, envd, { id: 'upper', ...writable, readOnly: false }];
+}
+
+/** The file of a build that its machines write, each in a copy of its own. */
+export const writableDisk = (overlay: boolean) => (overlay ? BUILD_FILES.upper : BUILD_FILES.rootfs);
+
+/** Every argument has its reason here. */
+export function kernelCommandLine(options: { overlay: boolean; debug: boolean }): string {
+  return [
+    'console=ttyS0',
+    options.debug ? 'loglevel=7' : 'quiet loglevel=1', // serial output is the main cost of an emulated boot
+    'panic=1 reboot=t', // a dead guest ends its VMM
+    'net.ifnames=0', // the nic is eth0 on every machine type
+    'random.trust_cpu=on',
+    'cryptomgr.notests no_timer_check rcupdate.rcu_expedited=1', // boot time
+    'i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd', // no keyboard to probe for
+    ...(options.overlay ? ['overlay=1'] : []),
+  ].join(' ');
+}
+
+export const hardwareOf = (
+  sizes: { vcpus: number; memoryMib: number },
+  disks: DiskSpec[],
+  network: Hardware['network'],
+): Hardware => ({ ...sizes, disks, network });

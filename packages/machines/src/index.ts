@@ -1,0 +1,9 @@
+export { BUILD_FILES, INSIDE, paths } from './builds/paths.ts';
+export { type Build, currentBuild, findTemplate, listTemplates, readBuild } from './builds/read.ts';
+export { type GuestIdentity, initGuest, waitForGuest } from './envd/init.ts';
+export { checkEnvd, ENVD_PORT, requestEnvd } from './envd/request.ts';
+export { type GuestResult, runInGuest } from './envd/run.ts';
+export { disksOf, hardwareOf, kernelCommandLine, writableDisk } from './hardware.ts';
+export { recoverMachine } from './recover.ts';
+export { type MachineRecord, machineDirectory, readRecords, type SandboxRecord, writeRecord } from './ref.ts';
+export { type HeldMachine, type MachineDeps, machineLimits, restoreMachine } from './restore.ts';

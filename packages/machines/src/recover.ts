@@ -1,0 +1,26 @@
+import { rm } from 'node:fs/promises';
+import type { Operation } from '@sandbox-backend/kit';
+import { type MachineRecord, machineDirectory } from './ref.ts';
+import type { HeldMachine, MachineDeps } from './restore.ts';
+
+/**
+ * Finds the machine of a record again after a restart of the server; undefined when it is gone, and
+ * then all that it held has been freed.
+ */
+export async function recoverMachine(
+  op: Operation,
+  deps: MachineDeps,
+  record: MachineRecord,
+): Promise<HeldMachine | undefined> {
+  await using held = new AsyncDisposableStack();
+  const directory = machineDirectory(deps.dataRoot, record.machineId);
+  held.defer(() => rm(directory, { recursive: true, force: true }));
+  const slot = held.use(await deps.slots.adopt(record.room.slot));
+  // Opened even when the VMM is unknown: disposing of the room ends whatever still runs in it.
+  const room = held.use(await deps.openRoom(op, record.room));
+  const machine = record.machine && (await deps.vmm.recover(op, record.machine, room));
+  if (!machine) return undefined;
+  held.use(machine);
+  const owned = held.move();
+  return { record, machine, slot, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}

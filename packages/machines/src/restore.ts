@@ -1,0 +1,111 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cloneDisk, type OpenRoom, type Slot, type SlotPool } from '@sandbox-backend/host';
+import type { Operation } from '@sandbox-backend/kit';
+import { SandboxError, vmmDifferences } from '@sandbox-backend/protocol';
+import type { Machine, Vmm } from '@sandbox-backend/vmm';
+import { BUILD_FILES, INSIDE } from './builds/paths.ts';
+import type { Build } from './builds/read.ts';
+import { disksOf, hardwareOf, writableDisk } from './hardware.ts';
+import { type MachineRecord, machineDirectory, writeRecord } from './ref.ts';
+
+export type MachineDeps = {
+  dataRoot: string;
+  vmm: Vmm;
+  slots: SlotPool;
+  openRoom: OpenRoom;
+};
+
+/** A machine with all that it holds on this host; disposing of it frees everything. */
+export type HeldMachine = AsyncDisposable & {
+  record: MachineRecord;
+  machine: Machine;
+  slot: Slot;
+};
+
+/**
+ * Restores one machine from a build. It is paused when this returns: nothing of it has run.
+ *
+ * Each thing acquired goes on one stack: a failure at any step releases what came before it, in
+ * reverse; success hands the whole stack to the machine, which releases it when it is disposed of.
+ */
+export async function restoreMachine(
+  op: Operation,
+  deps: MachineDeps,
+  machineId: string,
+  build: Build,
+): Promise<HeldMachine> {
+  const { manifest } = build;
+  checkCompatible(build, deps.vmm);
+  await using held = new AsyncDisposableStack();
+
+  const directory = machineDirectory(deps.dataRoot, machineId);
+  const roomDirectory = join(directory, 'room');
+  await mkdir(roomDirectory, { recursive: true, mode: 0o700 });
+  held.defer(() => rm(directory, { recursive: true, force: true }));
+
+  const slot = held.use(await op.phase('slot', () => deps.slots.lease(op)));
+  const record: MachineRecord = {
+    schema: 1,
+    machineId,
+    template: manifest.template,
+    buildId: manifest.buildId,
+    room: {
+      id: machineId,
+      directory: roomDirectory,
+      readOnly: { [INSIDE.build]: build.directory },
+      slot: slot.ref,
+      limits: machineLimits(manifest),
+    },
+  };
+  await writeRecord(deps.dataRoot, record);
+
+  const name = writableDisk(manifest.overlay);
+  const disk = await op.phase('disk', () =>
+    cloneDisk(op, {
+      from: join(build.directory, name),
+      directory: roomDirectory,
+      name: name.replace(/\.ext4$/, ''),
+      formats: ['raw', 'qcow2'],
+      backing: `${INSIDE.build}/${name}`,
+    }),
+  );
+  const room = held.use(await op.phase('room', () => deps.openRoom(op, record.room)));
+  const machine = held.use(
+    await deps.vmm.restore(
+      op,
+      {
+        hardware: hardwareOf(
+          manifest,
+          disksOf({ directory: build.directory, overlay: manifest.overlay, writable: disk }),
+          slot.ref,
+        ),
+        memoryFile: join(build.directory, BUILD_FILES.memory),
+        stateFile: join(build.directory, BUILD_FILES.state),
+      },
+      room,
+    ),
+  );
+  record.machine = machine.ref;
+  await writeRecord(deps.dataRoot, record);
+
+  const owned = held.move();
+  return { record, machine, slot, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** A VMM has a thread for each vCPU, some for I/O and, without KVM, a translation cache. */
+export const machineLimits = (sizes: { vcpus: number; memoryMib: number }) => ({
+  memoryMib: sizes.memoryMib + 320,
+  vcpus: sizes.vcpus,
+  pids: 64 + sizes.vcpus * 2,
+});
+
+function checkCompatible(build: Build, vmm: Vmm): void {
+  const differences = vmmDifferences(build.manifest.vmm, vmm.identity);
+  if (differences.length === 0) return;
+  throw new SandboxError(
+    'failed_precondition',
+    `the snapshot of ${build.manifest.template} does not restore on this host: ${differences.join('; ')}`,
+    { hint: 'Build the template again on this host with bin/template-manager.' },
+  );
+}

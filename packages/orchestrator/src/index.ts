@@ -1,0 +1,1 @@
+export { type NodeOptions, openNode } from './node.ts';

@@ -1,0 +1,91 @@
+import { log, Operation } from '@sandbox-backend/kit';
+import { currentBuild, findTemplate, listTemplates, type MachineDeps } from '@sandbox-backend/machines';
+import { type Call, type NodeService, SandboxError, type SandboxExit } from '@sandbox-backend/protocol';
+import { openWarmPool, type WarmPoolOptions } from './pool/warm-pool.ts';
+import type { Resident } from './resident.ts';
+import { sandboxLogs } from './sandboxes/logs.ts';
+import { sandboxMetrics } from './sandboxes/metrics.ts';
+import { recoverSandboxes } from './sandboxes/recover.ts';
+import { startSandbox } from './sandboxes/start.ts';
+import { deleteTemplate } from './templates/delete.ts';
+
+export type NodeOptions = { warmPool: WarmPoolOptions; warmTemplates: readonly string[] };
+
+/**
+ * The host as the control plane sees it. Opening it finds the sandboxes of an earlier run again;
+ * disposing of it leaves them running, `stopAll` ends them.
+ */
+export async function openNode(
+  op: Operation,
+  deps: MachineDeps,
+  options: NodeOptions,
+): Promise<NodeService & AsyncDisposable & { stopAll(): Promise<void> }> {
+  const residents = await op.phase('recover', () => recoverSandboxes(op, deps));
+  const pool = openWarmPool(deps, options.warmPool);
+  const listeners = new Set<(exit: SandboxExit) => void>();
+  const startDeps = { ...deps, pool };
+
+  const admit = (resident: Resident) => {
+    const { sandboxId } = resident.info;
+    residents.set(sandboxId, resident);
+    void resident.held.machine.exited.then(async (exit) => {
+      if (residents.get(sandboxId) !== resident) return; // stopped by us
+      residents.delete(sandboxId);
+      log('warn', 'sandbox.exit', { sandboxId, reason: exit.reason, detail: exit.detail });
+      await resident.held[Symbol.asyncDispose]();
+      for (const listener of listeners) listener({ sandboxId, ...exit });
+    });
+  };
+  for (const resident of residents.values()) admit(resident);
+  for (const name of options.warmTemplates) {
+    const build = await currentBuild(deps.dataRoot, name).catch(() => undefined);
+    if (build) pool.keep(build);
+  }
+
+  const find = (sandboxId: string) => {
+    const resident = residents.get(sandboxId);
+    if (resident) return resident;
+    throw new SandboxError('not_found', `no sandbox ${sandboxId} runs on this host`);
+  };
+  const stop = async (sandboxId: string) => {
+    const resident = residents.get(sandboxId);
+    if (!resident) return false;
+    residents.delete(sandboxId);
+    await resident.held[Symbol.asyncDispose]();
+    return true;
+  };
+
+  return {
+    async start(call, request) {
+      if (residents.has(request.sandboxId)) {
+        throw new SandboxError('already_exists', `the sandbox ${request.sandboxId} runs already`);
+      }
+      const resident = await startSandbox(operation('start a sandbox', call), startDeps, request);
+      admit(resident);
+      return resident.info;
+    },
+    stop: (_call, sandboxId) => stop(sandboxId),
+    list: () => [...residents.values()].map(({ info }) => info),
+    find: (sandboxId) => residents.get(sandboxId)?.info,
+    metrics: async (call, sandboxId) => sandboxMetrics(operation('read metrics', call), find(sandboxId)),
+    logs: async (call, sandboxId, { limit }) =>
+      sandboxLogs(operation('read logs', call), deps.dataRoot, find(sandboxId), limit),
+    listTemplates: () => listTemplates(deps.dataRoot),
+    findTemplate: (name) => findTemplate(deps.dataRoot, name),
+    deleteTemplate: (_call, name) => deleteTemplate({ dataRoot: deps.dataRoot, pool, residents }, name),
+    onExit: (listener) => void listeners.add(listener),
+    describe: () => ({
+      vmm: deps.vmm.identity,
+      sandboxes: residents.size,
+      freeSlots: deps.slots.free,
+      warmMachines: pool.size,
+    }),
+    async stopAll() {
+      await Promise.all([...residents.keys()].map(stop));
+    },
+    [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
+  };
+}
+
+const operation = (name: string, call: Call) =>
+  call instanceof Operation ? call : new Operation(name, { timeoutMs: 60_000, signal: call.signal });
