@@ -53,8 +53,10 @@ export function run(command: string, args: readonly string[], options: RunOption
       if (status === 0) return resolve({ stdout, stderr });
       if (options.signal?.aborted) return reject(canceled(command, options.signal));
       const how = signal ? `was killed by ${signal}` : `exited with ${status}`;
+      const full = /No space left on device|Disk quota exceeded|Could not allocate block/.test(stderr);
       reject(
-        new SandboxError('internal', `${command} ${args.slice(0, 3).join(' ')} ${how}`, {
+        new SandboxError(full ? 'no_space' : 'internal', `${command} ${args.slice(0, 3).join(' ')} ${how}`, {
+          ...(full ? { hint: 'Free space on the disk of the data folder and try again.' } : {}),
           log: (stderr || stdout).slice(-4000),
         }),
       );

@@ -5,5 +5,13 @@ export { checkEnvd, ENVD_PORT, requestEnvd } from './envd/request.ts';
 export { type GuestResult, runInGuest } from './envd/run.ts';
 export { disksOf, hardwareOf, kernelCommandLine, writableDisk } from './hardware.ts';
 export { recoverMachine } from './recover.ts';
-export { type MachineRecord, machineDirectory, readRecords, type SandboxRecord, writeRecord } from './ref.ts';
+export {
+  isOwnedByOther,
+  type MachineRecord,
+  machineDirectory,
+  readRecords,
+  type SandboxRecord,
+  thisProcess,
+  writeRecord,
+} from './ref.ts';
 export { type HeldMachine, type MachineDeps, machineLimits, restoreMachine } from './restore.ts';

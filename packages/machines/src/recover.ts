@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import type { Operation } from '@sandbox-backend/kit';
-import { type MachineRecord, machineDirectory } from './ref.ts';
+import { type MachineRecord, machineDirectory, thisProcess, writeRecord } from './ref.ts';
 import type { HeldMachine, MachineDeps } from './restore.ts';
 
 /**
@@ -21,6 +21,8 @@ export async function recoverMachine(
   const machine = record.machine && (await deps.vmm.recover(op, record.machine, room));
   if (!machine) return undefined;
   held.use(machine);
+  record.owner = await thisProcess();
+  await writeRecord(deps.dataRoot, record);
   const owned = held.move();
   return { record, machine, slot, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RoomSpec } from '@sandbox-backend/host';
-import { writeFileAtomic } from '@sandbox-backend/kit';
+import { isAlive, type ProcessRef, processStartTime, writeFileAtomic } from '@sandbox-backend/kit';
 import type { MachineRef } from '@sandbox-backend/vmm';
 import { paths } from './builds/paths.ts';
 
@@ -15,6 +15,8 @@ export type MachineRecord = {
   machineId: string;
   template: string;
   buildId: string;
+  /** The process that made it: while it lives, the machine is its own and nobody else's to clean up. */
+  owner: ProcessRef;
   /** Holds the slot too. */
   room: RoomSpec;
   machine?: MachineRef;
@@ -34,6 +36,16 @@ export const machineDirectory = (dataRoot: string, machineId: string) =>
 export async function writeRecord(dataRoot: string, record: MachineRecord): Promise<void> {
   const file = join(machineDirectory(dataRoot, record.machineId), 'ref.json');
   await writeFileAtomic(file, `${JSON.stringify(record, undefined, 2)}\n`, { mode: 0o600 });
+}
+
+export const thisProcess = async (): Promise<ProcessRef> => ({
+  pid: process.pid,
+  startTime: (await processStartTime(process.pid)) ?? '',
+});
+
+/** True when another process that still lives looks after the machine. */
+export async function isOwnedByOther(record: MachineRecord): Promise<boolean> {
+  return record.owner.pid !== process.pid && (await isAlive(record.owner));
 }
 
 /** The records of all machines; a folder without one was never given a slot. */

@@ -7,7 +7,7 @@ import type { Machine, Vmm } from '@sandbox-backend/vmm';
 import { BUILD_FILES, INSIDE } from './builds/paths.ts';
 import type { Build } from './builds/read.ts';
 import { disksOf, hardwareOf, writableDisk } from './hardware.ts';
-import { type MachineRecord, machineDirectory, writeRecord } from './ref.ts';
+import { type MachineRecord, machineDirectory, thisProcess, writeRecord } from './ref.ts';
 
 export type MachineDeps = {
   dataRoot: string;
@@ -50,6 +50,7 @@ export async function restoreMachine(
     machineId,
     template: manifest.template,
     buildId: manifest.buildId,
+    owner: await thisProcess(),
     room: {
       id: machineId,
       directory: roomDirectory,

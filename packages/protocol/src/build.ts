@@ -22,8 +22,6 @@ export type BuildManifest = {
   startCommand?: string;
   /** Environment of the image (`ENV`), below what a sandbox and a request set. */
   env: Record<string, string>;
-  /** Writable disks of the build, in device order, frozen at the instant of the snapshot. */
-  disks: { id: string; file: string; readOnly: boolean }[];
   /** File name inside the build folder → bytes and SHA-256. */
   files: Record<string, { bytes: number; sha256?: string }>;
   /** What the trial restore measured before publication. */

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { log, type Operation } from '@sandbox-backend/kit';
 import {
+  isOwnedByOther,
   type MachineDeps,
   machineDirectory,
   paths,
@@ -23,6 +24,7 @@ export async function recoverSandboxes(op: Operation, deps: MachineDeps): Promis
       await rm(machineDirectory(deps.dataRoot, machineId), { recursive: true, force: true });
       continue;
     }
+    if (await isOwnedByOther(record)) continue; // a template is being built
     try {
       const resident = await recoverOne(op, deps, record);
       if (resident) residents.set(resident.info.sandboxId, resident);
