@@ -91,3 +91,24 @@ export type NodeInfo = {
   freeSlots: number;
   warmMachines: number;
 };
+
+/**
+ * What the data plane knows of a sandbox: `api` answers with it, `gateway` routes by it, and neither
+ * imports the other. A request never chooses an address; only this does.
+ */
+export type SandboxRoute =
+  | {
+      sandboxId: string;
+      state: 'running';
+      /** Where the guest's ports answer from this host. */
+      address: string;
+      envdPort: number;
+      /** What envd asks for. The gateway never adds it to a client's request. */
+      accessToken?: string;
+      /** Required of each request to a port other than envd's. */
+      trafficToken?: string;
+      /** Host header for the guest, with `${PORT}` for the port. */
+      maskRequestHost?: string;
+    }
+  /** `changing`: on its way between running and paused. */
+  | { sandboxId: string; state: 'paused' | 'changing' };
