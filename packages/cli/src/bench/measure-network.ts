@@ -1,0 +1,122 @@
+import { Readable } from 'node:stream';
+import { type RunningProcess, request } from '@sandbox-backend/sdk';
+import { countBytes, pieces } from './measure-files.ts';
+import { type Bench, type BenchSandbox, type Measurement, measured, timed } from './measurement.ts';
+
+const ROUNDS = 3;
+const PORT = 8765;
+const MEGABYTE = 1_000_000;
+
+/**
+ * The smallest server that can stand for the network itself: it drops what a POST sends and sends
+ * zeros to a GET. Its arguments are a port and the number of bytes.
+ */
+const PROGRAM = `
+import socket, sys
+port, size = int(sys.argv[1]), int(sys.argv[2])
+block = bytes(262144)
+server = socket.create_server(("0.0.0.0", port))
+print("ready", flush=True)
+while True:
+    link, _ = server.accept()
+    try:
+        head = b""
+        while b"\\r\\n\\r\\n" not in head:
+            piece = link.recv(65536)
+            if not piece: raise OSError("closed")
+            head += piece
+        head, _, body = head.partition(b"\\r\\n\\r\\n")
+        if head.startswith(b"GET"):
+            link.sendall(b"HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: %d\\r\\n\\r\\n" % size)
+            for at in range(0, size, len(block)): link.sendall(block[:size - at])
+        else:
+            left = size - len(body)
+            buffer = bytearray(262144)
+            while left > 0:
+                count = link.recv_into(buffer)
+                if not count: break
+                left -= count
+            link.sendall(b"HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: 0\\r\\n\\r\\n")
+    except OSError:
+        pass
+    finally:
+        link.close()
+`;
+
+/** What the guest's network carries without envd: through the data plane, and straight to its address. */
+export async function measureNetwork(bench: Bench, sandbox: BenchSandbox): Promise<Measurement[]> {
+  const bytes = bench.fileMib * 1024 * 1024;
+  const name = 'network up and down';
+  let server: RunningProcess;
+  try {
+    server = await startServer(bench, sandbox, bytes);
+  } catch (caught) {
+    bench.signal.throwIfAborted();
+    return [{ name, notMeasured: `python3 in the sandbox: ${(caught as Error).message}` }];
+  }
+  const headers = sandbox.envd.headersForPort(PORT);
+  const through = await measureRoute(
+    bench,
+    'through the data plane',
+    bench.connection.sandboxUrl,
+    headers,
+    bytes,
+  );
+  const status = await bench.control.status();
+  const address = status?.sandboxes?.find(({ sandboxId }) => sandboxId === sandbox.id)?.address;
+  const direct = address
+    ? await measureRoute(bench, 'direct', `http://${address}:${PORT}`, {}, bytes)
+    : [{ name: 'network direct', notMeasured: 'the server does not tell the address of the sandbox' }];
+  await sandbox.envd.signal(server.pid, 'SIGKILL');
+  return [...through, ...direct];
+}
+
+/** Resolves when the program listens; it says so. */
+async function startServer(bench: Bench, { envd }: BenchSandbox, bytes: number): Promise<RunningProcess> {
+  const args = ['-c', PROGRAM, String(PORT), String(bytes)];
+  const server = await envd.start({ command: 'python3', args }, { signal: bench.signal });
+  const first = await server.output.next();
+  if (!first.done && first.value.type === 'stdout') return server;
+  throw new Error(first.done ? (first.value.error ?? 'it ended') : first.value.data.toString('utf8').trim());
+}
+
+async function measureRoute(
+  bench: Bench,
+  route: string,
+  url: string,
+  headers: Record<string, string>,
+  bytes: number,
+): Promise<Measurement[]> {
+  const { signal } = bench;
+  const rates = { up: [] as number[], down: [] as number[] };
+  const send = async () => {
+    const length = { 'Content-Length': String(bytes) };
+    const body = Readable.from(pieces(bytes));
+    return countBytes(
+      await ok(request(url, { method: 'POST', headers: { ...headers, ...length }, body, signal })),
+    );
+  };
+  const fetchAll = async () => countBytes(await ok(request(url, { headers, signal })));
+  try {
+    for (let round = 0; round < ROUNDS; round++) {
+      rates.up.push(bytes / MEGABYTE / ((await timed(send)).ms / 1000));
+      const down = await timed(fetchAll);
+      if (down.result !== bytes) throw new Error(`${down.result} bytes came of ${bytes}`);
+      rates.down.push(bytes / MEGABYTE / (down.ms / 1000));
+    }
+  } catch (caught) {
+    signal.throwIfAborted();
+    return [{ name: `network ${route}`, notMeasured: (caught as Error).message }];
+  }
+  return [
+    measured(`network up, ${route}`, 'MB/s', rates.up),
+    measured(`network down, ${route}`, 'MB/s', rates.down),
+  ];
+}
+
+async function ok(answer: ReturnType<typeof request>) {
+  const response = await answer;
+  if (response.statusCode === 200) return response;
+  response.destroy();
+  throw new Error(`the answer was ${response.statusCode}`);
+}

@@ -1,0 +1,44 @@
+import type { Command } from 'commander';
+import { connect } from '../../connect.ts';
+import { parseDuration } from '../../text/duration.ts';
+import { collectPair } from '../../text/pairs.ts';
+import { print, printJson } from '../../text/print.ts';
+
+type Options = {
+  template: string;
+  timeout?: number;
+  metadata?: Record<string, string>;
+  env?: Record<string, string>;
+  internet: boolean;
+  quiet?: true;
+  json?: true;
+};
+
+export function declare(command: Command) {
+  command
+    .option('-t, --template <name>', 'what to start it from', 'default-sandbox')
+    .option(
+      '--timeout <duration>',
+      'when to end it: 300s, 1h, never (default: as the server has it)',
+      parseDuration,
+    )
+    .option('-m, --metadata <key=value>', 'a label; can be given again', collectPair)
+    .option('-e, --env <key=value>', 'a variable for every program in it; can be given again', collectPair)
+    .option('--no-internet', 'let nothing in it reach the internet')
+    .option('-q, --quiet', 'print the id alone')
+    .option('--json', 'print JSON')
+    .action(createSandbox);
+}
+
+async function createSandbox(options: Options, command: Command) {
+  const { control } = await connect(command);
+  const { sandboxId, phases } = await control.createSandbox({
+    template: options.template,
+    ...(options.timeout !== undefined && { timeoutSeconds: Math.ceil(options.timeout / 1000) }),
+    ...(options.metadata && { metadata: options.metadata }),
+    ...(options.env && { env: options.env }),
+    allowInternet: options.internet,
+  });
+  if (options.json) printJson({ sandboxId, template: options.template, phases });
+  else print(options.quiet ? sandboxId : `Sandbox ${sandboxId} is running.`);
+}
