@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Sets up what the tests need and runs all of them, real virtual machines included.
+#   bash scripts/test.sh           everything
+#   bash scripts/test.sh check     types, lint, imports
+#   bash scripts/test.sh unit|e2e  one kind
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$root"
+
+kind=${1-all}
+require_host
+install_packages
+install_npm_packages
+
+if [ "$kind" = all ] || [ "$kind" = check ]; then
+  say 'types, lint, imports'
+  npm run --silent check
+fi
+if [ "$kind" = all ] || [ "$kind" = unit ] || [ "$kind" = e2e ]; then
+  # A data folder of the tests' own: a user's sandboxes and templates are never touched.
+  export SANDBOX_DATA_ROOT=${SANDBOX_TEST_DATA_ROOT:-/var/lib/sandbox-backend-test}
+  say "preparing the guest in $SANDBOX_DATA_ROOT"
+  mkdir -p "$SANDBOX_DATA_ROOT"
+  bin/template-manager prepare
+fi
+if [ "$kind" = all ] || [ "$kind" = unit ]; then
+  say 'tests beside the code'
+  npm run --silent test
+fi
+if [ "$kind" = all ] || [ "$kind" = e2e ]; then
+  say 'whole-system tests'
+  npm run --silent test:e2e
+fi

@@ -1,0 +1,53 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { dataRoot } from './server.ts';
+
+/** Everything on this host that a sandbox holds, as sorted names: two of these are equal when nothing leaked. */
+export type Holdings = Record<
+  'processes' | 'namespaces' | 'links' | 'mounts' | 'cgroups' | 'machines' | 'rules',
+  string[]
+>;
+
+export function holdings(): Holdings {
+  return {
+    processes: processes(),
+    namespaces: readNames('/run/netns').filter((name) => name.startsWith('sbx')),
+    links: output('ip', ['-br', 'link'])
+      .map((line) => line.split(/[\s@]/)[0]!)
+      .filter((name) => name.startsWith('sbx')),
+    mounts: readFileSync('/proc/self/mounts', 'utf8')
+      .split('\n')
+      .filter((line) => line.includes(dataRoot)),
+    cgroups: ['/sys/fs/cgroup', ...readNames('/sys/fs/cgroup').map((name) => join('/sys/fs/cgroup', name))]
+      .flatMap((folder) => readNames(join(folder, 'sandbox-backend')).map((name) => join(folder, name)))
+      .filter((name) => /\/[mb][0-9a-z]{20}$/.test(name)),
+    machines: readNames(join(dataRoot, 'machines')),
+    rules: output('nft', ['list', 'ruleset']).filter((line) => line.includes('sbx-')),
+  };
+}
+
+/** VMMs of this data folder: their working room is named on their command line or in their root. */
+function processes(): string[] {
+  return readNames('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('qemu-system');
+      } catch {
+        return false;
+      }
+    });
+}
+
+function readNames(path: string): string[] {
+  try {
+    return readdirSync(path).sort();
+  } catch {
+    return [];
+  }
+}
+
+function output(command: string, args: string[]): string[] {
+  return execFileSync(command, args, { encoding: 'utf8' }).split('\n').filter(Boolean).sort();
+}
