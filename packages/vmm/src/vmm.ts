@@ -45,9 +45,6 @@ export type BootSpec = {
 
 export type RestoreSpec = {
   hardware: Hardware;
-  kernel: string;
-  initrd: string;
-  commandLine: string;
   /** Memory of the snapshot: mapped privately and opened read-only. */
   memoryFile: string;
   /** Device state of the snapshot. */
