@@ -16,7 +16,17 @@ const LAYERS: Record<string, readonly string[]> = {
   sdk: ['protocol'],
   // `doctor` looks at the host it runs on, so that it helps when no server runs.
   cli: ['protocol', 'kit', 'sdk', 'host'],
-  server: ['protocol', 'kit', 'vmm', 'host', 'machines', 'template-manager', 'orchestrator', 'api', 'gateway'],
+  server: [
+    'protocol',
+    'kit',
+    'vmm',
+    'host',
+    'machines',
+    'template-manager',
+    'orchestrator',
+    'api',
+    'gateway',
+  ],
 };
 
 const root = resolve(import.meta.dirname, '..');
@@ -27,7 +37,9 @@ for (const [name, allowed] of Object.entries(LAYERS)) {
   for (const file of readdirSync(source, { recursive: true, encoding: 'utf8' })) {
     if (!file.endsWith('.ts')) continue;
     const path = join(source, file);
-    for (const [, target] of readFileSync(path, 'utf8').matchAll(/\bfrom\s+'([^']+)'|\bimport\('([^']+)'\)/g)) {
+    for (const [, target] of readFileSync(path, 'utf8').matchAll(
+      /\bfrom\s+'([^']+)'|\bimport\('([^']+)'\)/g,
+    )) {
       const problem = target && check(name, allowed, path, source, target);
       if (problem) problems.push(`${relative(root, path)}: ${problem}`);
     }

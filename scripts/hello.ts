@@ -38,7 +38,7 @@ For an E2B client:  eval "$(bin/sandbox-cli env)"
     for await (const { data } of output) process.stdout.write(data);
     const ended = performance.now();
     const rows = [
-      ...phases.map((phase) => [`  ${phase.name}`, phase.ms] as const),
+      ...Object.entries(phases).map(([name, ms]) => [`  ${name}`, ms] as const),
       ['create', created - start] as const,
       ['run Python', ended - created] as const,
     ];

@@ -12,7 +12,11 @@ describe('the npm package e2b', () => {
     ensureDefaultTemplate();
     server = await startServer();
     Object.assign(process.env, server.env);
-    sandbox = await Sandbox.create('default-sandbox', { timeoutMs: 300_000, metadata: { purpose: 'test' }, envs: { GREETING: 'hello' } });
+    sandbox = await Sandbox.create('default-sandbox', {
+      timeoutMs: 300_000,
+      metadata: { purpose: 'test' },
+      envs: { GREETING: 'hello' },
+    });
   });
   after(async () => {
     await sandbox?.kill();
@@ -51,7 +55,11 @@ describe('the npm package e2b', () => {
     assert.ok(listed.some((row) => row.pid === command.pid));
     await command.disconnect();
     let heard = '';
-    const again = await sandbox.commands.connect(command.pid, { onStdout: (text) => void (heard += text) });
+    const again = await sandbox.commands.connect(command.pid, {
+      onStdout: (text) => {
+        heard += text;
+      },
+    });
     await sandbox.commands.sendStdin(command.pid, 'once more\n');
     await until(() => heard.includes('once more'));
     assert.equal(await sandbox.commands.kill(command.pid), true);
@@ -62,7 +70,10 @@ describe('the npm package e2b', () => {
   test('writes, reads, lists, moves and removes files', async () => {
     await sandbox.files.write('/home/user/a/b.txt', 'text of b');
     assert.equal(await sandbox.files.read('/home/user/a/b.txt'), 'text of b');
-    assert.deepEqual((await sandbox.files.list('/home/user/a')).map((entry) => [entry.name, entry.type]), [['b.txt', 'file']]);
+    assert.deepEqual(
+      (await sandbox.files.list('/home/user/a')).map((entry) => [entry.name, entry.type]),
+      [['b.txt', 'file']],
+    );
     await sandbox.files.rename('/home/user/a/b.txt', '/home/user/a/c.txt');
     assert.equal(await sandbox.files.exists('/home/user/a/b.txt'), false);
     assert.equal((await sandbox.files.getInfo('/home/user/a/c.txt')).owner, 'user');
@@ -82,7 +93,11 @@ describe('the npm package e2b', () => {
   test('watches a folder', async () => {
     await sandbox.files.makeDir('/home/user/watched');
     const events: string[] = [];
-    const watch = await sandbox.files.watchDir('/home/user/watched', (event) => void events.push(`${event.type} ${event.name}`), { recursive: true });
+    const watch = await sandbox.files.watchDir(
+      '/home/user/watched',
+      (event) => void events.push(`${event.type} ${event.name}`),
+      { recursive: true },
+    );
     await sandbox.files.write('/home/user/watched/new.txt', 'x');
     await until(() => events.includes('create new.txt') && events.includes('write new.txt'));
     await watch.stop();
@@ -90,7 +105,13 @@ describe('the npm package e2b', () => {
 
   test('opens a terminal, types into it, resizes it', async () => {
     let screen = '';
-    const terminal = await sandbox.pty.create({ cols: 80, rows: 24, onData: (data) => void (screen += Buffer.from(data).toString()) });
+    const terminal = await sandbox.pty.create({
+      cols: 80,
+      rows: 24,
+      onData: (data) => {
+        screen += Buffer.from(data).toString();
+      },
+    });
     await sandbox.pty.sendInput(terminal.pid, Buffer.from('stty size; echo in-$((40+2))\n'));
     await until(() => screen.includes('in-42'));
     assert.ok(screen.includes('24 80'), screen);
@@ -102,7 +123,10 @@ describe('the npm package e2b', () => {
 
   test('is found by list, getInfo and connect, and has metrics', async () => {
     const page = await Sandbox.list({ query: { metadata: { purpose: 'test' } } }).nextItems();
-    assert.deepEqual(page.map((info) => info.sandboxId), [sandbox.sandboxId]);
+    assert.deepEqual(
+      page.map((info) => info.sandboxId),
+      [sandbox.sandboxId],
+    );
     const info = await sandbox.getInfo();
     assert.equal(info.state, 'running');
     assert.deepEqual(info.metadata, { purpose: 'test' });

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { processStartTime, waitForExit } from '@sandbox-backend/kit';
 
 export const checkout = resolve(import.meta.dirname, '..', '..');
-export const dataRoot = process.env['SANDBOX_DATA_ROOT'] ?? '/var/lib/sandbox-backend-test';
+export const dataRoot = process.env.SANDBOX_DATA_ROOT ?? '/var/lib/sandbox-backend-test';
 
 export type TestServer = AsyncDisposable & {
   apiUrl: string;
@@ -54,7 +54,10 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
     child.kill(signal);
     await waitForExit({ pid: child.pid!, startTime });
   };
-  const info = JSON.parse(readFileSync(join(dataRoot, 'server.json'), 'utf8')) as { apiUrl: string; sandboxUrl: string };
+  const info = JSON.parse(readFileSync(join(dataRoot, 'server.json'), 'utf8')) as {
+    apiUrl: string;
+    sandboxUrl: string;
+  };
   const apiKey = readFileSync(join(dataRoot, 'api-key'), 'utf8').trim();
   return {
     ...info,

@@ -22,6 +22,9 @@ for (const [name, text] of [
   ['SANDBOX_ACCELERATOR', 'hax'],
 ] as const) {
   test(`${name}=${text} is refused, and the error names it`, () => {
-    assert.throws(() => readConfig({ [name]: text }), (error: Error) => error.message.includes(name));
+    assert.throws(
+      () => readConfig({ [name]: text }),
+      (error: Error) => error.message.includes(name),
+    );
   });
 }

@@ -23,24 +23,25 @@ export type ServerConfig = {
 /** Reads the configuration from the environment; doors are on loopback unless configured. */
 export function readConfig(env: NodeJS.ProcessEnv): ServerConfig {
   return {
-    dataRoot: env['SANDBOX_DATA_ROOT'] || '/var/lib/sandbox-backend',
+    dataRoot: env.SANDBOX_DATA_ROOT || '/var/lib/sandbox-backend',
     api: address(env, 'SANDBOX_API_LISTEN', '127.0.0.1:3000'),
     gateway: address(env, 'SANDBOX_GATEWAY_LISTEN', '127.0.0.1:3002'),
-    subnet: env['SANDBOX_SUBNET'] || '10.168.0.0/16',
-    qemuBinary: env['SANDBOX_QEMU'] || 'qemu-system-x86_64',
+    subnet: env.SANDBOX_SUBNET || '10.168.0.0/16',
+    qemuBinary: env.SANDBOX_QEMU || 'qemu-system-x86_64',
     accelerator: oneOf(env, 'SANDBOX_ACCELERATOR', ['auto', 'kvm', 'tcg'] as const, 'auto'),
     warmMachines: count(env, 'SANDBOX_WARM_MACHINES', 1),
     warmBuilds: count(env, 'SANDBOX_WARM_BUILDS', 3),
-    warmTemplates: (env['SANDBOX_WARM_TEMPLATES'] ?? 'default-sandbox').split(',').filter(Boolean),
+    warmTemplates: (env.SANDBOX_WARM_TEMPLATES ?? 'default-sandbox').split(',').filter(Boolean),
     spareSlots: count(env, 'SANDBOX_SPARE_SLOTS', 4),
-    maxSandboxes: env['SANDBOX_MAX_SANDBOXES'] ? count(env, 'SANDBOX_MAX_SANDBOXES', 0) : undefined,
+    maxSandboxes: env.SANDBOX_MAX_SANDBOXES ? count(env, 'SANDBOX_MAX_SANDBOXES', 0) : undefined,
   };
 }
 
 function address(env: NodeJS.ProcessEnv, name: string, fallback: string): Address {
   const text = env[name] || fallback;
   const [, host, port] = /^(?:(\[[0-9a-fA-F:]+\]|[^:]*):)?(\d{1,5})$/.exec(text) ?? [];
-  if (port === undefined || Number(port) > 65535) throw invalid(name, text, 'HOST:PORT, for example 127.0.0.1:3000');
+  if (port === undefined || Number(port) > 65535)
+    throw invalid(name, text, 'HOST:PORT, for example 127.0.0.1:3000');
   return { host: host?.replace(/[[\]]/g, '') || '127.0.0.1', port: Number(port) };
 }
 
@@ -51,7 +52,12 @@ function count(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
   return Number(text);
 }
 
-function oneOf<const T extends string>(env: NodeJS.ProcessEnv, name: string, values: readonly T[], fallback: T): T {
+function oneOf<const T extends string>(
+  env: NodeJS.ProcessEnv,
+  name: string,
+  values: readonly T[],
+  fallback: T,
+): T {
   const text = env[name];
   if (!text) return fallback;
   const value = values.find((candidate) => candidate === text);
@@ -60,4 +66,6 @@ function oneOf<const T extends string>(env: NodeJS.ProcessEnv, name: string, val
 }
 
 const invalid = (name: string, text: string, wanted: string) =>
-  new SandboxError('invalid_argument', `${name} is ${JSON.stringify(text)}`, { hint: `It must be ${wanted}.` });
+  new SandboxError('invalid_argument', `${name} is ${JSON.stringify(text)}`, {
+    hint: `It must be ${wanted}.`,
+  });

@@ -16,7 +16,7 @@ try {
   await main(process.argv.slice(2));
 } catch (caught) {
   const error = SandboxError.from(caught);
-  if (process.env['SANDBOX_DEBUG']) log('debug', 'template.error', { stack: (error.cause as Error)?.stack });
+  if (process.env.SANDBOX_DEBUG) log('debug', 'template.error', { stack: (error.cause as Error)?.stack });
   console.error(`error: ${error.describe()}`);
   process.exitCode = error.exitCode;
 }
@@ -28,16 +28,21 @@ async function main(argv: string[]): Promise<void> {
     return;
   }
   if (process.getuid?.() !== 0) {
-    throw new SandboxError('permission_denied', 'building a template needs root: it makes namespaces, taps and mounts', {
-      hint: 'Run it with sudo.',
-    });
+    throw new SandboxError(
+      'permission_denied',
+      'building a template needs root: it makes namespaces, taps and mounts',
+      {
+        hint: 'Run it with sudo.',
+      },
+    );
   }
-  const dataRoot = process.env['SANDBOX_DATA_ROOT'] || '/var/lib/sandbox-backend';
+  const dataRoot = process.env.SANDBOX_DATA_ROOT || '/var/lib/sandbox-backend';
   const op = new Operation('template-manager', {
     timeoutMs: 60 * 60_000,
     signal: onInterrupt(),
     onPhase: ({ name, ms, error }) => {
-      if (!values.json) console.error(`${error ? 'failed' : 'done  '}  ${name.padEnd(18)} ${(ms / 1000).toFixed(1)} s`);
+      if (!values.json)
+        console.error(`${error ? 'failed' : 'done  '}  ${name.padEnd(18)} ${(ms / 1000).toFixed(1)} s`);
     },
   });
   const [command] = positionals;
@@ -48,7 +53,11 @@ async function main(argv: string[]): Promise<void> {
   if (!values.template) throw new SandboxError('invalid_argument', 'no template is named', { hint: USAGE });
   if (command === 'bare-restore') {
     const { bareRestore } = await import('./commands/bare-restore.ts');
-    return bareRestore(op, dataRoot, { template: values.template, count: Number(values.count), json: values.json });
+    return bareRestore(op, dataRoot, {
+      template: values.template,
+      count: Number(values.count),
+      json: values.json,
+    });
   }
   const { build } = await import('./commands/build.ts');
   return build(op, dataRoot, { file: values.template, refresh: values.refresh, json: values.json });
