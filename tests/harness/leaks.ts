@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { dataRoot } from './server.ts';
+import { dataRoot, hostEnv } from './server.ts';
 
 /** Everything on this host that a sandbox holds, as sorted names: two of these are equal when nothing leaked. */
 export type Holdings = Record<
@@ -12,10 +12,10 @@ export type Holdings = Record<
 export function holdings(): Holdings {
   return {
     processes: processes(),
-    namespaces: readNames('/run/netns').filter((name) => name.startsWith('sbx')),
+    namespaces: readNames('/run/netns').filter((name) => name.startsWith('sbt')),
     links: output('ip', ['-br', 'link'])
       .map((line) => line.split(/[\s@]/)[0]!)
-      .filter((name) => name.startsWith('sbx')),
+      .filter((name) => name.startsWith('sbt')),
     mounts: readFileSync('/proc/self/mounts', 'utf8')
       .split('\n')
       .filter((line) => line.includes(dataRoot)),
@@ -23,20 +23,17 @@ export function holdings(): Holdings {
       .flatMap((folder) => readNames(join(folder, 'sandbox-backend')).map((name) => join(folder, name)))
       .filter((name) => /\/[mb][0-9a-z]{20}$/.test(name)),
     machines: readNames(join(dataRoot, 'machines')),
-    rules: output('nft', ['list', 'ruleset']).filter((line) => line.includes('sbx-')),
+    rules: output('nft', ['list', 'ruleset']).filter((line) => line.includes('sbt-')),
   };
 }
 
-/** VMMs of this data folder: their working room is named on their command line or in their root. */
+/** Every process of the users that the tests' VMMs run as. */
 function processes(): string[] {
   return readNames('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('qemu-system');
-      } catch {
-        return false;
-      }
+      const uid = statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid ?? 0;
+      return uid >= Number(hostEnv.SANDBOX_UID_BASE) && uid < Number(hostEnv.SANDBOX_UID_BASE) + 65536;
     });
 }
 

@@ -8,6 +8,14 @@ import { processStartTime, waitForExit } from '@sandbox-backend/kit';
 export const checkout = resolve(import.meta.dirname, '..', '..');
 export const dataRoot = process.env.SANDBOX_DATA_ROOT ?? '/var/lib/sandbox-backend-test';
 
+/** Apart from an installation on the same host: other folders, namespaces, addresses and users. */
+export const hostEnv = {
+  SANDBOX_DATA_ROOT: dataRoot,
+  SANDBOX_SUBNET: '10.169.0.0/16',
+  SANDBOX_NETWORK_PREFIX: 'sbt',
+  SANDBOX_UID_BASE: '400000',
+};
+
 export type TestServer = AsyncDisposable & {
   apiUrl: string;
   sandboxUrl: string;
@@ -30,7 +38,7 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
   rmSync(logFile, { force: true });
   const serverEnv = {
     ...process.env,
-    SANDBOX_DATA_ROOT: dataRoot,
+    ...hostEnv,
     SANDBOX_API_LISTEN: `127.0.0.1:${ports[0]}`,
     SANDBOX_GATEWAY_LISTEN: `127.0.0.1:${ports[1]}`,
     SANDBOX_WARM_MACHINES: '0',
@@ -98,7 +106,7 @@ export function ensureDefaultTemplate(): void {
 
 export function templateManager(args: string[]): string {
   return execFileSync(join(checkout, 'bin/template-manager'), args, {
-    env: { ...process.env, SANDBOX_DATA_ROOT: dataRoot },
+    env: { ...process.env, ...hostEnv },
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 10 * 60_000,

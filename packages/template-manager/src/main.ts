@@ -53,7 +53,7 @@ async function main(argv: string[]): Promise<void> {
   if (!values.template) throw new SandboxError('invalid_argument', 'no template is named', { hint: USAGE });
   if (command === 'bare-restore') {
     const { bareRestore } = await import('./commands/bare-restore.ts');
-    return bareRestore(op, dataRoot, {
+    return bareRestore(op, {
       template: values.template,
       count: Number(values.count),
       json: values.json,

@@ -1,0 +1,50 @@
+import { SandboxError } from '@sandbox-backend/protocol';
+
+/** What every process on a host that holds machines must agree on: the server and template-manager. */
+export type HostConfig = {
+  dataRoot: string;
+  /** Addresses of the slots; must not overlap a network that this host reaches. */
+  subnet: string;
+  /** Names namespaces and interfaces; a second installation on one host needs a prefix and a subnet of its own. */
+  networkPrefix: string;
+  /** The first of the unprivileged users that VMMs run as, one for each slot. */
+  uidBase: number;
+  qemuBinary: string;
+  accelerator: 'auto' | 'kvm' | 'tcg';
+};
+
+export function readHostConfig(env: NodeJS.ProcessEnv): HostConfig {
+  return {
+    dataRoot: env.SANDBOX_DATA_ROOT || '/var/lib/sandbox-backend',
+    subnet: env.SANDBOX_SUBNET || '10.168.0.0/16',
+    networkPrefix: env.SANDBOX_NETWORK_PREFIX || 'sbx',
+    uidBase: readCount(env, 'SANDBOX_UID_BASE', 300_000),
+    qemuBinary: env.SANDBOX_QEMU || 'qemu-system-x86_64',
+    accelerator: readOneOf(env, 'SANDBOX_ACCELERATOR', ['auto', 'kvm', 'tcg'] as const, 'auto'),
+  };
+}
+
+export function readCount(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
+  const text = env[name];
+  if (!text) return fallback;
+  if (!/^\d{1,9}$/.test(text)) throw invalidSetting(name, text, 'a whole number from 0');
+  return Number(text);
+}
+
+export function readOneOf<const T extends string>(
+  env: NodeJS.ProcessEnv,
+  name: string,
+  values: readonly T[],
+  fallback: T,
+): T {
+  const text = env[name];
+  if (!text) return fallback;
+  const value = values.find((candidate) => candidate === text);
+  if (value === undefined) throw invalidSetting(name, text, `one of ${values.join(', ')}`);
+  return value;
+}
+
+export const invalidSetting = (name: string, text: string, wanted: string) =>
+  new SandboxError('invalid_argument', `${name} is ${JSON.stringify(text)}`, {
+    hint: `It must be ${wanted}.`,
+  });

@@ -1,0 +1,55 @@
+import { join } from 'node:path';
+import { openRoom, openSlotPool } from '@sandbox-backend/host';
+import type { Operation } from '@sandbox-backend/kit';
+import { chooseAccelerator, qemuIdentity, qemuVmm } from '@sandbox-backend/vmm';
+import { paths } from './builds/paths.ts';
+import type { HostConfig } from './config.ts';
+import { isOwnedByOther, readRecords } from './ref.ts';
+import type { MachineDeps } from './restore.ts';
+
+/**
+ * Makes this host ready to hold machines: chooses the VMM and its accelerator and opens the network slots.
+ * Only the server (`recover: true`) knows which machines an earlier run left, and frees the slots of all others.
+ */
+export async function openHost(
+  op: Operation,
+  config: HostConfig,
+  options: { spareSlots: number; recover: boolean },
+): Promise<MachineDeps & AsyncDisposable & { acceleratorReason: string }> {
+  const kernel = join(paths.kernels(config.dataRoot), 'default');
+  const { accelerator, reason } = await op.phase('accelerator', () =>
+    chooseAccelerator(op, {
+      binary: config.qemuBinary,
+      kernel: join(kernel, 'vmlinux'),
+      initrd: join(kernel, 'initrd'),
+      cacheFile: join(config.dataRoot, 'accelerator.json'),
+      ...(config.accelerator === 'auto' ? {} : { force: config.accelerator }),
+    }),
+  );
+  const identity = await op.phase('vmm', () => qemuIdentity(config.qemuBinary, accelerator, op.signal));
+  const slots = await op.phase('slots', async () =>
+    openSlotPool(op, {
+      stateDir: paths.slots(config.dataRoot),
+      subnet: config.subnet,
+      namePrefix: config.networkPrefix,
+      uidBase: config.uidBase,
+      spare: options.spareSlots,
+      ...(options.recover ? { keep: await keptSlots(config.dataRoot) } : {}),
+    }),
+  );
+  return {
+    dataRoot: config.dataRoot,
+    vmm: qemuVmm(config.qemuBinary, identity),
+    acceleratorReason: reason,
+    slots,
+    openRoom,
+    [Symbol.asyncDispose]: () => slots[Symbol.asyncDispose](),
+  };
+}
+
+/** Slots of all machines on record: each is adopted or freed by the recovery that follows. */
+async function keptSlots(dataRoot: string) {
+  const records = (await readRecords(dataRoot)).flatMap(({ record }) => record ?? []);
+  const mine = await Promise.all(records.map(async (record) => !(await isOwnedByOther(record))));
+  return records.filter((_, index) => mine[index]).map((record) => record.room.slot);
+}
