@@ -1,4 +1,5 @@
 export * from './atomic-file.ts';
+export * from './cpio.ts';
 export * from './file-lock.ts';
 export * from './id.ts';
 export * from './log.ts';

@@ -1,22 +1,23 @@
 import { readFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
-import { type CpioEntry, packCpio } from './cpio.ts';
+import { type CpioEntry, packCpio } from '@sandbox-backend/kit';
 
 /**
  * The first program of every guest. It loads the modules that the kernel has not built in, joins the
  * disks and hands over to the init on the envd disk. Nothing is asked of the image.
  *
  * Disks: `vda` root file system, `vdb` envd (read-only), and with `overlay=1` on the kernel command
- * line `vda` is read-only and shared, and `vdc` is the sandbox's private upper layer.
+ * line `vda` is read-only and shared, and `vdc` is the sandbox's private upper layer. With `probe=1`
+ * it needs no disk: it says that it runs, and powers off.
  */
 const INIT = `#!/bin/sh
 export PATH=/bin
 fail() { echo "initramfs: $1" >/dev/console; sleep 1; echo o >/proc/sysrq-trigger; sleep 5; poweroff -f; }
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 for module in $(cat /modules/order); do insmod /modules/$module.ko 2>/dev/null; done
+if grep -q 'probe=1' /proc/cmdline; then echo 'guest-probe-ok' >/dev/console; poweroff -f; fi
 tries=0
 while [ ! -b /dev/vdb ] && [ $tries -lt 500 ]; do sleep 0.02; tries=$((tries + 1)); done
-if grep -q 'probe=1' /proc/cmdline; then echo 'guest-probe-ok' >/dev/console; poweroff -f; fi
 [ -b /dev/vda ] || fail 'no root disk (vda)'
 if grep -q 'overlay=1' /proc/cmdline; then
   mkdir -p /lower /upper
