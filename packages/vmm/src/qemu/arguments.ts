@@ -1,5 +1,6 @@
-import type { VmmIdentity } from '@sandbox-backend/protocol';
+import { SandboxError, type VmmIdentity } from '@sandbox-backend/protocol';
 import type { Hardware } from '../vmm.ts';
+import { CONSOLE_BYTES } from './console.ts';
 
 export type QemuPaths = {
   /** All as the VMM process sees them. */
@@ -10,19 +11,24 @@ export type QemuPaths = {
   kernel?: { image: string; initrd: string; commandLine: string };
 };
 
+/** A probe of the host has no network. */
+export type QemuHardware = Omit<Hardware, 'network'> & Partial<Pick<Hardware, 'network'>>;
+
 /**
  * The command line of one machine. Boot and restore must describe the same hardware: they differ in
  * how memory is mapped (shared file, or private and read-only) and in `-incoming defer`.
+ *
+ * A path may hold any character: each option with a path is JSON, or has its commas doubled.
  */
 export function qemuArguments(
   binary: string,
   identity: VmmIdentity,
-  hardware: Hardware,
+  hardware: QemuHardware,
   paths: QemuPaths,
   mode: 'boot' | 'restore',
 ): string[] {
   const microvm = identity.machine.startsWith('microvm');
-  const device = (name: string) => `virtio-${name}-${microvm ? 'device' : 'pci'}`;
+  const virtio = (name: string) => `virtio-${name}-${microvm ? 'device' : 'pci'}`;
   return [
     binary,
     '-nodefaults',
@@ -32,13 +38,14 @@ export function qemuArguments(
     '-no-reboot',
     '-machine',
     microvm ? microvmMachine() : q35Machine(identity),
-    ...(identity.accelerator === 'tcg' ? ['-accel', 'tcg,thread=multi,tb-size=128'] : ['-accel', 'kvm']),
+    '-accel',
+    identity.accelerator === 'tcg' ? 'tcg,thread=multi,tb-size=128' : 'kvm',
     '-cpu',
     identity.cpuModel,
     '-smp',
-    `${hardware.vcpus}`,
+    `${positive('vcpus', hardware.vcpus)}`,
     '-m',
-    `${hardware.memoryMib}M`,
+    `${positive('memoryMib', hardware.memoryMib)}M`,
     '-object',
     memoryBackend(hardware.memoryMib, paths.memoryFile, mode),
     ...(paths.kernel
@@ -48,23 +55,22 @@ export function qemuArguments(
       '-blockdev',
       blockdev(disk, index, paths.disks[index]!),
       '-device',
-      `${device('blk')},drive=disk${index},id=blk${index}`,
+      `${virtio('blk')},drive=disk${index},id=blk${index}`,
     ]),
-    '-netdev',
-    `tap,id=net0,ifname=${hardware.network.tap},script=no,downscript=no`,
-    '-device',
-    `${device('net')},netdev=net0,id=nic0,mac=${hardware.network.mac}${microvm ? '' : ',romfile='}`,
+    ...(hardware.network ? network(hardware.network, virtio('net'), microvm ? '' : ',romfile=') : []),
     // A new generation id for each process: the guest's kernel reseeds its random numbers on restore.
     ...(microvm ? [] : ['-device', 'vmgenid,guid=auto,id=vmgenid0']),
     '-rtc',
     'base=utc,clock=host',
     // The console is bounded in memory; a guest cannot fill the host's disk with it.
     '-chardev',
-    'ringbuf,id=console,size=65536',
+    `ringbuf,id=console,size=${CONSOLE_BYTES}`,
     '-serial',
     'chardev:console',
-    '-qmp',
-    `unix:${paths.controlSocket},server=on,wait=off`,
+    '-chardev',
+    `socket,id=control,path=${paths.controlSocket.replaceAll(',', ',,')},server=on,wait=off`,
+    '-mon',
+    'chardev=control,mode=control',
     '-sandbox',
     'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
     ...(mode === 'restore' ? ['-incoming', 'defer'] : []),
@@ -80,12 +86,15 @@ const microvmMachine = () =>
   'microvm,memory-backend=ram0,x-option-roms=off,pit=off,pic=off,rtc=on,isa-serial=on,auto-kernel-cmdline=off,mem-merge=off,dump-guest-core=off';
 
 /** `readonly=on,rom=off` opens the file O_RDONLY and maps it privately: no machine can write its template's memory. */
-const memoryBackend = (memoryMib: number, file: string, mode: 'boot' | 'restore') =>
-  `memory-backend-file,id=ram0,size=${memoryMib}M,mem-path=${file},${
-    mode === 'boot' ? 'share=on' : 'share=off,readonly=on,rom=off'
-  }`;
+const memoryBackend = (memoryMib: number, path: string, mode: 'boot' | 'restore') =>
+  JSON.stringify({
+    'qom-type': 'memory-backend-file',
+    id: 'ram0',
+    size: memoryMib * 1024 * 1024,
+    'mem-path': path,
+    ...(mode === 'boot' ? { share: true } : { share: false, readonly: true, rom: 'off' }),
+  });
 
-/** JSON, so that no path can add an option. */
 function blockdev(disk: Hardware['disks'][number], index: number, path: string): string {
   return JSON.stringify({
     driver: disk.format,
@@ -101,3 +110,22 @@ function blockdev(disk: Hardware['disks'][number], index: number, path: string):
     },
   });
 }
+
+function network({ tap, mac }: Hardware['network'], device: string, options: string): string[] {
+  if (!/^[A-Za-z0-9_.-]{1,15}$/.test(tap)) throw invalid('the name of a tap', tap);
+  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(mac)) throw invalid('a MAC address', mac);
+  return [
+    '-netdev',
+    `tap,id=net0,ifname=${tap},script=no,downscript=no`,
+    '-device',
+    `${device},netdev=net0,id=nic0,mac=${mac}${options}`,
+  ];
+}
+
+function positive(name: string, value: number): number {
+  if (!Number.isSafeInteger(value) || value < 1) throw invalid(name, value);
+  return value;
+}
+
+const invalid = (what: string, value: string | number) =>
+  new SandboxError('invalid_argument', `${JSON.stringify(value)} is not ${what}`);

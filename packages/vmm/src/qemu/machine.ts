@@ -1,9 +1,16 @@
-import { open } from 'node:fs/promises';
-import { killAndWait, type Operation, waitForExit } from '@sandbox-backend/kit';
+import { rm } from 'node:fs/promises';
+import { killAndWait, type Operation, type ProcessRef, waitForExit } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
+import { logTail } from '../log-tail.ts';
 import type { Machine, MachineExit, MachineRef, MachineState } from '../vmm.ts';
+import { CONSOLE_BYTES } from './console.ts';
 import { saveState } from './migrate.ts';
-import type { Qmp } from './qmp.ts';
+import { asFields, type Qmp } from './qmp.ts';
+
+type Ending = { reason: 'stopped' | 'powered_off'; detail: string };
+
+/** How long QEMU may take to exit after it has closed its control socket. */
+const EXIT_PATIENCE_MS = 2000;
 
 /** One QEMU process. The connection's end and the process's end are one event: `exited`. */
 export class QemuMachine implements Machine {
@@ -11,46 +18,61 @@ export class QemuMachine implements Machine {
   readonly exited: Promise<MachineExit>;
   private readonly qmp: Qmp;
   private readonly inside: (path: string) => string;
-  private ending: 'stopped' | 'powered_off' | undefined;
+  private readonly consoleText = new TextDecoder();
+  private ending: Ending | undefined;
 
   constructor(ref: MachineRef, qmp: Qmp, inside: (path: string) => string) {
     this.ref = ref;
     this.qmp = qmp;
     this.inside = inside;
     qmp.onEvent(({ event, data }) => {
-      if (event === 'SHUTDOWN' && data?.['guest'] === true) this.ending ??= 'powered_off';
+      if (event !== 'SHUTDOWN' || data.guest !== true) return;
+      this.ending ??= { reason: 'powered_off', detail: guestShutdown(data.reason) };
     });
     this.exited = qmp.closed.then(() => this.afterClose());
   }
 
-  async state(_op: Operation): Promise<MachineState> {
-    const { running, status } = await this.qmp.execute<{ running: boolean; status: string }>('query-status');
+  async state(op: Operation): Promise<MachineState> {
+    if (this.qmp.isClosed) return 'exited';
+    const { running, status } = asFields(await this.qmp.execute(op, 'query-status'));
+    // After an internal error of KVM or a panic the vCPUs never run again.
     if (status === 'internal-error' || status === 'guest-panicked') return 'exited';
-    return running ? 'running' : 'paused';
+    return running === true ? 'running' : 'paused';
   }
 
-  async pause(_op: Operation): Promise<void> {
-    await this.qmp.execute('stop');
+  async pause(op: Operation): Promise<void> {
+    await this.qmp.execute(op, 'stop');
   }
 
-  async resume(_op: Operation): Promise<void> {
-    await this.qmp.execute('cont');
+  async resume(op: Operation): Promise<void> {
+    await this.qmp.execute(op, 'cont');
   }
 
   async snapshot(op: Operation, stateFile: string): Promise<void> {
-    if ((await this.state(op)) !== 'paused') {
-      throw new SandboxError('failed_precondition', 'a machine must be paused before it is saved');
+    const state = await this.state(op);
+    if (state !== 'paused') {
+      throw new SandboxError('failed_precondition', `a machine must be paused to be saved; it is ${state}`, {
+        hint: 'Pause it first.',
+      });
     }
-    await saveState(op, this.qmp, this.inside(stateFile));
+    try {
+      await saveState(op, this.qmp, this.inside(stateFile));
+    } catch (caught) {
+      await rm(stateFile, { force: true }); // never half a snapshot
+      throw caught;
+    }
   }
 
-  readConsole(_op: Operation): Promise<string> {
-    return this.qmp.execute<string>('ringbuf-read', { device: 'console', size: 65536 });
+  async readConsole(op: Operation): Promise<string> {
+    // In base64, since QEMU would cut text at the first zero byte.
+    const request = { device: 'console', size: CONSOLE_BYTES, format: 'base64' };
+    const data = await this.qmp.execute(op, 'ringbuf-read', request);
+    return this.consoleText.decode(Buffer.from(String(data), 'base64'), { stream: true });
   }
 
   async kill(): Promise<MachineExit> {
-    this.ending ??= 'stopped';
-    await killAndWait({ pid: this.ref.pid, startTime: this.ref.pidStartTime });
+    this.ending ??= { reason: 'stopped', detail: '' };
+    await killAndWait(processOf(this.ref));
     this.qmp[Symbol.dispose]();
     return this.exited;
   }
@@ -61,25 +83,26 @@ export class QemuMachine implements Machine {
 
   /** QEMU that closes its socket is about to be gone; one that is not is no use any more. */
   private async afterClose(): Promise<MachineExit> {
-    const process = { pid: this.ref.pid, startTime: this.ref.pidStartTime };
-    const patience = AbortSignal.timeout(2000);
-    await waitForExit(process, { signal: patience }).catch(() => killAndWait(process));
-    const reason = this.ending ?? 'crashed';
-    return { reason, detail: reason === 'crashed' ? await logTail(this.ref.vmmLog) : '' };
+    const { ending } = this; // a kill from now on comes too late to be the reason
+    await endProcess(this.ref, EXIT_PATIENCE_MS);
+    return ending ?? { reason: 'crashed', detail: await logTail(this.ref.vmmLog) };
   }
 }
 
-/** The end of the VMM's own log, for an error that explains itself. */
-export async function logTail(path: string, bytes = 4000): Promise<string> {
+/** Ends what is left of a VMM and removes its socket; never rejects. */
+export async function endProcess(ref: MachineRef, patienceMs = 0): Promise<void> {
+  const process = processOf(ref);
   try {
-    await using file = await open(path);
-    const { size } = await file.stat();
-    const { buffer, bytesRead } = await file.read({
-      buffer: Buffer.alloc(bytes),
-      position: Math.max(0, size - bytes),
-    });
-    return buffer.toString('utf8', 0, bytesRead).trim();
+    await waitForExit(process, { signal: AbortSignal.timeout(patienceMs) });
   } catch {
-    return '';
+    await killAndWait(process).catch(() => {});
   }
+  await rm(ref.controlSocket, { force: true }).catch(() => {});
+}
+
+export const processOf = (ref: MachineRef): ProcessRef => ({ pid: ref.pid, startTime: ref.pidStartTime });
+
+function guestShutdown(reason: unknown): string {
+  if (reason === 'guest-reset') return 'the guest restarted, by request or after a panic';
+  return 'the guest powered off';
 }

@@ -1,24 +1,30 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Operation } from '@sandbox-backend/kit';
+import { type Operation, race } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
 
-export type QmpEvent = { event: string; data?: Record<string, unknown> };
-type Reply = { return?: unknown; error?: { class: string; desc: string } };
+export type QmpEvent = { event: string; data: Fields };
+export type Fields = Record<string, unknown>;
 type Waiting = { resolve: (value: unknown) => void; reject: (error: SandboxError) => void; command: string };
+
+/** The longest line that is read; a full console in base64 takes 88 KB. */
+const MAX_LINE = 4 * 1024 * 1024;
 
 /**
  * A connection to QEMU's control socket: one JSON object a line, answered by id
  * (qemu docs/interop/qmp-spec). `closed` settles when the connection ends, with it most often the VMM.
+ *
+ * The VMM is driven by a hostile guest: what it says is bounded and of any shape, and it may say nothing.
  */
 export class Qmp implements Disposable {
   readonly closed: Promise<void>;
   private readonly socket: Socket;
   private readonly waiting = new Map<number, Waiting>();
   private readonly listeners = new Set<(event: QmpEvent) => void>();
+  private readonly greeted = Promise.withResolvers<void>();
   private nextId = 1;
   private buffered = '';
-  private greeted = Promise.withResolvers<void>();
+  private whyClosed = 'the VMM closed its control socket';
 
   private constructor(socket: Socket) {
     this.socket = socket;
@@ -28,10 +34,9 @@ export class Qmp implements Disposable {
     this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
     this.greeted.promise.catch(() => {});
     void this.closed.then(() => {
-      const gone = new SandboxError('unavailable', 'the VMM closed its control socket');
-      this.greeted.reject(gone);
+      this.greeted.reject(new SandboxError('unavailable', this.whyClosed));
       for (const { reject, command } of this.waiting.values()) {
-        reject(new SandboxError('unavailable', `the VMM closed its control socket during ${command}`));
+        reject(new SandboxError('unavailable', `${this.whyClosed} during ${command}`));
       }
       this.waiting.clear();
     });
@@ -40,80 +45,107 @@ export class Qmp implements Disposable {
   /** Connects as soon as the socket exists; gives up when `alive` says that the VMM is gone. */
   static async open(op: Operation, path: string, alive: () => Promise<boolean>): Promise<Qmp> {
     for (let attempt = 0; ; attempt++) {
-      op.signal.throwIfAborted();
       const socket = await tryConnect(path);
-      if (socket) {
-        const qmp = new Qmp(socket);
-        try {
-          await qmp.greeted.promise;
-          await qmp.execute('qmp_capabilities');
-          return qmp;
-        } catch (caught) {
-          qmp[Symbol.dispose]();
-          throw caught;
-        }
-      }
+      if (socket) return Qmp.greet(op, socket);
       if (attempt % 10 === 9 && !(await alive())) {
         throw new SandboxError('unavailable', 'the VMM exited before it opened its control socket');
       }
-      await sleep(attempt < 100 ? 5 : 50);
+      await race(op, 'vmm connect', sleep(attempt < 100 ? 5 : 50));
     }
   }
 
-  async execute<T = unknown>(command: string, args?: Record<string, unknown>): Promise<T> {
-    if (this.socket.destroyed)
+  private static async greet(op: Operation, socket: Socket): Promise<Qmp> {
+    using held = new DisposableStack();
+    const qmp = held.use(new Qmp(socket));
+    await race(op, 'vmm greeting', qmp.greeted.promise);
+    await qmp.execute(op, 'qmp_capabilities');
+    held.move();
+    return qmp;
+  }
+
+  /**
+   * Sends one command and waits for its answer, no longer than the operation lasts: the VMM may then
+   * still carry it out.
+   */
+  async execute(op: Operation, command: string, args?: Fields): Promise<unknown> {
+    if (this.socket.destroyed) {
       throw new SandboxError('unavailable', `the VMM is gone; ${command} was not sent`);
+    }
     const id = this.nextId++;
-    const answer = new Promise<unknown>((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject, command });
-    });
+    const answer = Promise.withResolvers<unknown>();
+    this.waiting.set(id, { ...answer, command });
     this.socket.write(`${JSON.stringify({ execute: command, id, ...(args ? { arguments: args } : {}) })}\n`);
-    return (await answer) as T;
+    try {
+      return await race(op, command, answer.promise);
+    } finally {
+      this.waiting.delete(id);
+    }
   }
 
   onEvent(listener: (event: QmpEvent) => void): void {
     this.listeners.add(listener);
   }
 
-  private receive(text: string): void {
-    this.buffered += text;
-    // The VMM is driven by a hostile guest: what it says is bounded.
-    if (this.buffered.length > 4 * 1024 * 1024) this.socket.destroy();
-    for (let end = this.buffered.indexOf('\n'); end >= 0; end = this.buffered.indexOf('\n')) {
-      const line = this.buffered.slice(0, end);
-      this.buffered = this.buffered.slice(end + 1);
-      this.dispatch(line);
-    }
+  get isClosed(): boolean {
+    return this.socket.destroyed;
   }
 
-  private dispatch(line: string): void {
-    let message: Reply & { QMP?: unknown; id?: number; event?: string; data?: Record<string, unknown> };
-    try {
-      message = JSON.parse(line);
-    } catch {
-      this.socket.destroy();
-      return;
+  private receive(text: string): void {
+    const lines = (this.buffered + text).split('\n');
+    this.buffered = lines.pop() ?? '';
+    for (const line of lines) {
+      if (this.socket.destroyed) return;
+      if (line.length > MAX_LINE) this.close('the VMM sent a line without end');
+      else if (line.trim()) this.dispatch(parseFields(line));
     }
-    if (message.QMP) {
-      this.greeted.resolve();
-      return;
-    }
-    if (message.event) {
-      for (const listener of this.listeners) listener(message as QmpEvent);
-      return;
-    }
-    const waiting = this.waiting.get(message.id ?? -1);
-    if (!waiting) return;
-    this.waiting.delete(message.id!);
-    if (message.error) {
-      waiting.reject(new SandboxError('internal', `QEMU refused ${waiting.command}: ${message.error.desc}`));
+    if (this.buffered.length > MAX_LINE) this.close('the VMM sent a line without end');
+  }
+
+  private dispatch(message: Fields | undefined): void {
+    if (!message) this.close('the VMM sent what is not a JSON object');
+    else if (message.QMP) this.greeted.resolve();
+    else if (typeof message.event === 'string')
+      this.emit({ event: message.event, data: asFields(message.data) });
+    else this.answer(message);
+  }
+
+  private emit(event: QmpEvent): void {
+    for (const listener of this.listeners) listener(event);
+  }
+
+  private answer(message: Fields): void {
+    const waiting = this.waiting.get(Number(message.id));
+    if (!waiting) return; // nobody waits for it any more
+    if ('error' in message) {
+      const reason = String(asFields(message.error).desc ?? 'no reason given').slice(0, 1000);
+      waiting.reject(new SandboxError('internal', `QEMU refused ${waiting.command}: ${reason}`));
     } else {
       waiting.resolve(message.return);
     }
   }
 
-  [Symbol.dispose](): void {
+  private close(why: string): void {
+    this.whyClosed = why;
+    this.buffered = '';
     this.socket.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.close('the connection to the VMM was closed');
+  }
+}
+
+/** The fields of an object, none for anything else: nothing that a VMM says is taken on trust. */
+export function asFields(value: unknown): Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
+}
+
+function parseFields(line: string): Fields | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : undefined;
+  } catch {
+    return undefined;
   }
 }
 
