@@ -3,7 +3,7 @@ import { killAndWait, type Operation, type ProcessRef, waitForExit } from '@sand
 import { SandboxError } from '@sandbox-backend/protocol';
 import { logTail } from '../log-tail.ts';
 import type { Machine, MachineExit, MachineRef, MachineState } from '../vmm.ts';
-import { CONSOLE_BYTES } from './console.ts';
+import { readConsoleBytes } from './console.ts';
 import { saveState } from './migrate.ts';
 import { asFields, type Qmp } from './qmp.ts';
 
@@ -64,10 +64,7 @@ export class QemuMachine implements Machine {
   }
 
   async readConsole(op: Operation): Promise<string> {
-    // In base64, since QEMU would cut text at the first zero byte.
-    const request = { device: 'console', size: CONSOLE_BYTES, format: 'base64' };
-    const data = await this.qmp.execute(op, 'ringbuf-read', request);
-    return this.consoleText.decode(Buffer.from(String(data), 'base64'), { stream: true });
+    return this.consoleText.decode(await readConsoleBytes(op, this.qmp), { stream: true });
   }
 
   async kill(): Promise<MachineExit> {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Operation, race } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
-import { asFields, type Qmp } from './qmp.ts';
+import { asFields, asText, type Qmp } from './qmp.ts';
 
 /** Memory in a shared file stays in it: only device state (some hundred kilobytes) crosses. */
 const CAPABILITIES = { capabilities: [{ capability: 'x-ignore-shared', state: true }] };
@@ -35,7 +35,7 @@ async function migrated(op: Operation, qmp: Qmp, what: string): Promise<void> {
     const info = asFields(await qmp.execute(op, 'query-migrate'));
     if (info.status === 'completed') return;
     if (info.status === 'failed' || info.status === 'cancelled') {
-      const reason = String(info['error-desc'] ?? info.status).slice(0, 1000);
+      const reason = asText(info['error-desc']) || info.status;
       throw new SandboxError('internal', `QEMU could not ${what}: ${reason}`);
     }
     await race(op, what, sleep(delayMs));

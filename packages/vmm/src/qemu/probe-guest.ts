@@ -7,7 +7,7 @@ import { findProgram, Operation } from '@sandbox-backend/kit';
 import { SandboxError, type VmmIdentity } from '@sandbox-backend/protocol';
 import { logTail } from '../log-tail.ts';
 import { qemuArguments } from './arguments.ts';
-import { CONSOLE_BYTES } from './console.ts';
+import { CONSOLE_BYTES, readConsoleBytes } from './console.ts';
 import { asFields, Qmp } from './qmp.ts';
 
 export type ProbeOptions = { binary: string; identity: VmmIdentity; kernel: string; initrd: string };
@@ -78,8 +78,7 @@ async function startProbe(
 
 async function waitForMarker(op: Operation, qmp: Qmp): Promise<string> {
   for (let console = ''; ; await sleep(20)) {
-    const read = await qmp.execute(op, 'ringbuf-read', { device: 'console', size: CONSOLE_BYTES });
-    console = (console + String(read)).slice(-CONSOLE_BYTES);
+    console = (console + (await readConsoleBytes(op, qmp)).toString()).slice(-CONSOLE_BYTES);
     if (console.includes(MARKER)) return MARKER;
     const { status } = asFields(await qmp.execute(op, 'query-status'));
     if (status === 'internal-error') throw new SandboxError('unavailable', 'the virtual processor failed');

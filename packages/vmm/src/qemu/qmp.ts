@@ -114,10 +114,10 @@ export class Qmp implements Disposable {
   }
 
   private answer(message: Fields): void {
-    const waiting = this.waiting.get(Number(message.id));
+    const waiting = typeof message.id === 'number' && this.waiting.get(message.id);
     if (!waiting) return; // nobody waits for it any more
     if ('error' in message) {
-      const reason = String(asFields(message.error).desc ?? 'no reason given').slice(0, 1000);
+      const reason = asText(asFields(message.error).desc) || 'no reason given';
       waiting.reject(new SandboxError('internal', `QEMU refused ${waiting.command}: ${reason}`));
     } else {
       waiting.resolve(message.return);
@@ -139,6 +139,9 @@ export class Qmp implements Disposable {
 export function asFields(value: unknown): Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
 }
+
+/** A text for people, bounded; empty for anything else. */
+export const asText = (value: unknown): string => (typeof value === 'string' ? value.slice(0, 1000) : '');
 
 function parseFields(line: string): Fields | undefined {
   try {
