@@ -49,9 +49,13 @@ const MIGRATIONS: readonly string[] = [
 export function migrate(db: DatabaseSync, migrations = MIGRATIONS): void {
   const { user_version: done } = db.prepare('PRAGMA user_version').get() as { user_version: number };
   if (done > migrations.length) {
-    throw new SandboxError('failed_precondition', `The database has schema ${done}, this server knows ${migrations.length}`, {
-      hint: 'It was used by a newer version. Start that version, or restore a copy of the database from before.',
-    });
+    throw new SandboxError(
+      'failed_precondition',
+      `The database has schema ${done}, this server knows ${migrations.length}`,
+      {
+        hint: 'It was used by a newer version. Start that version, or restore a copy of the database from before.',
+      },
+    );
   }
   for (const [index, sql] of migrations.entries()) {
     if (index < done) continue;

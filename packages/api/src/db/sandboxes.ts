@@ -69,7 +69,9 @@ export function sandboxRows(db: DatabaseSync) {
     'SELECT count(*) AS n FROM sandboxes WHERE team_id = :teamId AND state IN (SELECT value FROM json_each(:states))',
   );
   const live = db.prepare('SELECT * FROM sandboxes WHERE state IN (SELECT value FROM json_each(?))');
-  const expired = db.prepare("SELECT id FROM sandboxes WHERE state = 'running' AND end_at <= ? ORDER BY end_at");
+  const expired = db.prepare(
+    "SELECT id FROM sandboxes WHERE state = 'running' AND end_at <= ? ORDER BY end_at",
+  );
   const nextEnd = db.prepare("SELECT min(end_at) AS at FROM sandboxes WHERE state = 'running'");
   const withState = db.prepare('SELECT id FROM sandboxes WHERE state = ?');
   const forget = db.prepare("DELETE FROM sandboxes WHERE state IN ('gone', 'failed') AND ended_at < ?");
@@ -96,7 +98,8 @@ export function sandboxRows(db: DatabaseSync) {
     /** Compare-and-set: false, and nothing has changed, when the row is in none of the `from` states. */
     move(id: string, from: readonly SandboxState[], to: SandboxState, change: SandboxChange = {}): boolean {
       for (const state of from) {
-        if (!isTransition(state, to)) throw new RangeError(`${state} → ${to} is not in the table of transitions`);
+        if (!isTransition(state, to))
+          throw new RangeError(`${state} → ${to} is not in the table of transitions`);
       }
       const absent = {
         startedAt: null,

@@ -1,0 +1,79 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { type Operation, randomId } from '@sandbox-backend/kit';
+import type { NodeService, SandboxRoute } from '@sandbox-backend/protocol';
+import type { Hono } from 'hono';
+import { keyRows } from './db/keys.ts';
+import { sandboxRows } from './db/sandboxes.ts';
+import { e2bApp } from './dialects/e2b/app.ts';
+import type { SandboxDeps, SandboxLimits } from './sandboxes/deps.ts';
+import { recordExit } from './sandboxes/exit.ts';
+import { startReaper } from './sandboxes/reap.ts';
+import { recoverSandboxes } from './sandboxes/recover.ts';
+import { routeOf } from './sandboxes/route.ts';
+
+export type ApiOptions = {
+  node: NodeService;
+  /** From `openDatabase`; the caller closes it after the API. */
+  db: DatabaseSync;
+  /** Destroys every connection of the data plane to the sandbox, at once: `gateway.drop`. */
+  endConnections(sandboxId: string): void;
+  version: string;
+  /** Where this server listens, for `GET /status`. */
+  ports?(): Record<string, string>;
+  limits?: SandboxLimits;
+  /** See {@link SandboxRoutesOptions.domain}. */
+  domain?: string | undefined;
+  /** How long a create may take; two minutes by default. */
+  createTimeoutMs?: number;
+  now?(): number;
+};
+
+export type Api = {
+  app: Hono;
+  /** For the gateway: what it may know of a sandbox. A read of one row; safe on every request. */
+  resolveSandbox(sandboxId: string): SandboxRoute | undefined;
+  /** Cancels creates under way and ends no sandbox; those are found again by the next start. */
+  close(): Promise<void>;
+};
+
+/**
+ * The control plane of one host. When this returns, rows and machines agree, overdue sandboxes are
+ * being ended, and `app` may serve. Errors: those of the node.
+ */
+export async function createApi(op: Operation, options: ApiOptions): Promise<Api> {
+  const deps: SandboxDeps = {
+    node: options.node,
+    rows: sandboxRows(options.db),
+    now: options.now ?? Date.now,
+    newId: () => randomId('i'),
+    limits: options.limits ?? {},
+    starts: new Map(),
+    kills: new Map(),
+    endConnections: options.endConnections,
+    wakeReaper: () => reaper.wake(),
+  };
+  options.node.onExit((exit) => recordExit(deps, exit));
+  await recoverSandboxes(op, deps);
+  const reaper = startReaper(deps);
+
+  const app = e2bApp(
+    { ...deps, keys: keyRows(options.db) },
+    {
+      version: options.version,
+      startedAt: new Date(deps.now()).toISOString(),
+      ports: options.ports ?? (() => ({})),
+      domain: options.domain,
+      createTimeoutMs: options.createTimeoutMs ?? 120_000,
+    },
+  );
+  return {
+    app,
+    resolveSandbox: (sandboxId) => routeOf(deps, sandboxId),
+    async close() {
+      reaper.close();
+      const starts = [...deps.starts.values()];
+      for (const start of starts) start.abort.abort();
+      await Promise.allSettled([...starts.map(({ settled }) => settled), ...deps.kills.values()]);
+    },
+  };
+}

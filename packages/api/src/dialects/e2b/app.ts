@@ -1,0 +1,53 @@
+import type { Hono } from 'hono';
+import type { KeyRows } from '../../db/keys.ts';
+import type { SandboxDeps } from '../../sandboxes/deps.ts';
+import { laterRoutes } from './later-routes.ts';
+import { presentedKey, routes } from './routes.ts';
+import { type SandboxRoutesOptions, sandboxRoutes } from './sandbox-routes.ts';
+import { templateRoutes } from './template-routes.ts';
+
+export type E2bOptions = SandboxRoutesOptions & {
+  version: string;
+  startedAt: string;
+  /** Where this server listens, for `GET /status`. */
+  ports(): Record<string, string>;
+};
+
+/** The REST API of the E2B SDKs and CLI, and `GET /status` for our own tools. */
+export function e2bApp(deps: SandboxDeps & { keys: KeyRows }, options: E2bOptions): Hono {
+  const all = routes(deps.keys);
+  const { app, on } = all;
+
+  app.get('/health', (c) => c.body(null, 204));
+  on('GET', '/teams', (c, team) =>
+    // Only the hash of a key is kept; the one in the request is the team's.
+    c.json([
+      { teamID: team.id, name: team.name, apiKey: presentedKey(c), isDefault: team.name === 'default' },
+    ]),
+  );
+  on('GET', '/status', (c, team) => {
+    const own = deps.node.list().filter(({ sandboxId }) => deps.rows.find(sandboxId)?.teamId === team.id);
+    return c.json({
+      pid: process.pid,
+      serverPid: process.pid,
+      version: options.version,
+      startedAt: options.startedAt,
+      ports: options.ports(),
+      node: deps.node.describe(),
+      sandboxes: own.map(({ sandboxId, template, buildId, address, pid, startedAt }) => ({
+        sandboxId,
+        template,
+        buildId,
+        address,
+        pid,
+        startedAt,
+      })),
+    });
+  });
+  // Before the routes with a parameter where a fixed word stands here.
+  laterRoutes(all);
+  sandboxRoutes(all, deps, options);
+  templateRoutes(all, deps);
+  all.finish();
+  return app;
+}

@@ -1,0 +1,29 @@
+import type { NodeService } from '@sandbox-backend/protocol';
+import type { SandboxRows } from '../db/sandboxes.ts';
+
+export type SandboxLimits = {
+  /** Sandboxes that hold a place on the host at once; undefined: as many as it carries. */
+  maxSandboxes?: number | undefined;
+  /** Undefined: a sandbox may live as long as its owner says. */
+  maxTimeoutSeconds?: number | undefined;
+};
+
+/** What the verbs touch outside themselves; made once, in `create-api.ts`. */
+export type SandboxDeps = {
+  node: NodeService;
+  rows: SandboxRows;
+  /** Unix milliseconds. */
+  now(): number;
+  newId(): string;
+  limits: SandboxLimits;
+  /** Creates under way, so that a kill can end and outlive one. */
+  starts: Map<string, Start>;
+  /** Kills under way, so that a second one waits for the first. */
+  kills: Map<string, Promise<void>>;
+  /** Destroys every connection of the data plane to the sandbox, at once. */
+  endConnections(sandboxId: string): void;
+  /** To be told after every change of a deadline. */
+  wakeReaper(): void;
+};
+
+export type Start = { abort: AbortController; settled: Promise<void> };

@@ -1,0 +1,23 @@
+import { isTemplateName, type NodeService, SandboxError, type TemplateInfo } from '@sandbox-backend/protocol';
+
+type Deps = { node: Pick<NodeService, 'findTemplate'> };
+
+/**
+ * The template that `name` or `name:default` refers to. Other tags and namespaces do not exist here
+ * yet, so a reference to one finds nothing. Errors: `not_found`.
+ */
+export async function resolveTemplate(deps: Deps, reference: string): Promise<TemplateInfo> {
+  const name = templateName(reference);
+  const found = name === undefined ? undefined : await deps.node.findTemplate(name);
+  if (found) return found;
+  const shown = reference.length > 100 ? `${reference.slice(0, 100)}…` : reference;
+  throw new SandboxError('not_found', `template '${shown}' not found`, {
+    hint: 'List the templates with `sandbox-cli templates`, or build this one with `template-manager`.',
+  });
+}
+
+/** The name in a reference; undefined when nothing can have that name. */
+export function templateName(reference: string): string | undefined {
+  const name = reference.endsWith(':default') ? reference.slice(0, -':default'.length) : reference;
+  return isTemplateName(name) ? name : undefined;
+}
