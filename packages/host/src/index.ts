@@ -1,1 +1,2 @@
 export * from './host.ts';
+export { openSlotPool, type SlotPoolOptions } from './network/pool.ts';
