@@ -31,3 +31,11 @@ test('an operation that is over wins over a promise that is settled', async () =
   await assert.rejects(race(op, 'step', Promise.resolve(7)), { code: 'canceled' });
   await assert.rejects(race(op, 'step', Promise.reject(new Error('late'))), { code: 'canceled' });
 });
+
+test('a step that fails because the operation ended is reported as its end', async () => {
+  const op = new Operation('work', { timeoutMs: 1 });
+  const failing = new Promise<never>((_, reject) => {
+    op.signal.addEventListener('abort', () => reject(new Error('aborted')));
+  });
+  await assert.rejects(race(op, 'step', failing), { code: 'deadline_exceeded' });
+});

@@ -14,13 +14,20 @@ import type { VmmIdentity } from '@sandbox-backend/protocol';
 export interface Vmm {
   readonly identity: VmmIdentity;
 
-  /** Starts a machine from a kernel; it is running when this returns, the guest has not booted yet. */
+  /**
+   * Starts a machine from a kernel; it is running when this returns, the guest has not booted yet.
+   * Errors of `boot` and `restore`: `failed_precondition` when the VMM is not installed, else one with the end
+   * of the VMM's own log. After any error, and after the operation's end, no process is left.
+   */
   boot(op: Operation, spec: BootSpec, room: Room): Promise<Machine>;
 
   /** Starts a machine from a snapshot; it is paused when this returns, so that nothing of it has run. */
   restore(op: Operation, spec: RestoreSpec, room: Room): Promise<Machine>;
 
-  /** Finds a machine that an earlier run of the server started; undefined when it is gone. */
+  /**
+   * Finds a machine that an earlier run of the server started; undefined when it is gone. One that lives and
+   * does not answer until the operation ends is an error, and is left as it is.
+   */
   recover(op: Operation, ref: MachineRef, room: Pick<Room, 'inside'>): Promise<Machine | undefined>;
 }
 
@@ -70,22 +77,29 @@ export type MachineExit = {
   detail: string;
 };
 
+/**
+ * Every method that takes an operation fails with `deadline_exceeded` or `canceled` when that ends before the
+ * VMM has answered (the VMM may still do what it was told), and with `unavailable` when the machine is gone.
+ */
 export interface Machine extends AsyncDisposable {
   readonly ref: MachineRef;
-  /** Settles exactly once, whoever ended the machine; never rejects. */
+  /** Settles exactly once, whoever ended the machine, when its process is gone; never rejects. */
   readonly exited: Promise<MachineExit>;
   state(op: Operation): Promise<MachineState>;
   /** Safe to call again. */
   pause(op: Operation): Promise<void>;
   resume(op: Operation): Promise<void>;
   /**
-   * Writes the device state of a paused machine to `stateFile`. With memory in a shared file
-   * (a booted machine) the memory is complete in `BootSpec.memoryFile`. Disks are the caller's.
+   * Writes the device state of a paused machine to `stateFile`; on an error there is no such file. With memory
+   * in a shared file (a booted machine) the memory is complete in `BootSpec.memoryFile`, and stays so until the
+   * machine is resumed. Of a restored machine the memory goes into `stateFile` too: it restores with the
+   * `memoryFile` that the machine itself was restored with. Disks are the caller's.
+   * Errors: `failed_precondition` when the machine is not paused.
    */
   snapshot(op: Operation, stateFile: string): Promise<void>;
-  /** What the guest printed on its console since the last call; the VMM keeps a bounded amount. */
+  /** What the guest printed on its console since the last call, any bytes; the oldest beyond 64 KiB is lost. */
   readConsole(op: Operation): Promise<string>;
-  /** Ends the VMM process now; resolves when it is gone. Safe to call again. */
+  /** Ends the VMM process now, also one that hangs; resolves when it is gone. Safe to call again. */
   kill(): Promise<MachineExit>;
 }
 

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import test from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Operation } from '@sandbox-backend/kit';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { Qmp, type QmpEvent } from './qmp.ts';
@@ -67,17 +66,13 @@ test('a command is sent with its arguments and answered by its id, in any order'
 });
 
 test('lines in pieces, several at once, and events in between', async () => {
-  await using qemu = await fakeQemu(async (command, say) => {
-    const answer = line({ return: 'grüße', id: command.id });
+  await using qemu = await fakeQemu((command, say, socket) => {
+    const answer = Buffer.from(line({ return: 'grüße', id: command.id }));
+    const half = answer.indexOf(0xc3) + 1; // in the middle of a character
     say(line({ event: 'STOP', timestamp: {} }));
-    const bytes = Buffer.from(answer);
-    const half = bytes.indexOf(0xc3) + 1; // in the middle of a character
-    const [socket] = qemu.sockets;
-    socket?.write(bytes.subarray(0, half));
-    await sleep(5);
-    socket?.write(
-      Buffer.concat([bytes.subarray(half), Buffer.from(line({ event: 'RESUME', data: { x: 1 } }))]),
-    );
+    socket.write(answer.subarray(0, half));
+    const event = Buffer.from(line({ event: 'RESUME', data: { x: 1 } }));
+    setTimeout(() => socket.write(Buffer.concat([answer.subarray(half), event])), 5);
   });
   using qmp = await Qmp.open(operation(), qemu.path, alive);
   const events: QmpEvent[] = [];
