@@ -33,11 +33,7 @@ export class QemuMachine implements Machine {
   }
 
   async state(op: Operation): Promise<MachineState> {
-    if (this.qmp.isClosed) return 'exited';
-    const { running, status } = asFields(await this.qmp.execute(op, 'query-status'));
-    // After an internal error of KVM or a panic the vCPUs never run again.
-    if (status === 'internal-error' || status === 'guest-panicked') return 'exited';
-    return running === true ? 'running' : 'paused';
+    return (await this.query(op)).state;
   }
 
   async pause(op: Operation): Promise<void> {
@@ -49,10 +45,16 @@ export class QemuMachine implements Machine {
   }
 
   async snapshot(op: Operation, stateFile: string): Promise<void> {
-    const state = await this.state(op);
+    const { state, status } = await this.query(op);
     if (state !== 'paused') {
       throw new SandboxError('failed_precondition', `a machine must be paused to be saved; it is ${state}`, {
         hint: 'Pause it first.',
+      });
+    }
+    if (status === 'postmigrate') {
+      // QEMU refuses it too. To let it run for a moment would spoil the first snapshot's memory.
+      throw new SandboxError('failed_precondition', 'this machine was saved already and has not run since', {
+        hint: 'Use that snapshot, or resume the machine and pause it again.',
       });
     }
     try {
@@ -76,6 +78,14 @@ export class QemuMachine implements Machine {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
+  }
+
+  private async query(op: Operation): Promise<{ state: MachineState; status: unknown }> {
+    if (this.qmp.isClosed) return { state: 'exited', status: undefined };
+    const { running, status } = asFields(await this.qmp.execute(op, 'query-status'));
+    // After an internal error of KVM or a panic the vCPUs never run again.
+    const over = status === 'internal-error' || status === 'guest-panicked';
+    return { state: over ? 'exited' : running === true ? 'running' : 'paused', status };
   }
 
   /** QEMU that closes its socket is about to be gone; one that is not is no use any more. */

@@ -15,6 +15,7 @@ $b mount -t proc proc /proc; $b mount -t sysfs sys /sys; $b mount -t devtmpfs de
 exec </dev/console >/dev/console 2>&1
 for module in $($b cat /modules/order 2>/dev/null); do $b insmod /modules/$module.ko 2>/dev/null; done
 if $b grep -q 'probe=1' /proc/cmdline; then echo guest-probe-ok; $b poweroff -f; fi
+$b head -c 1 /dev/random >/dev/null # from here on the kernel's random numbers are seeded
 echo guest-started
 n=0
 done=
@@ -25,6 +26,7 @@ while :; do
     done=$command
     case "$command" in
       *random) echo "random $($b hexdump -n 16 -e '16/1 "%02x"' /dev/urandom)." ;;
+      *reseeds) echo "reseeds $($b dmesg | $b grep -c 'reseeded due to virtual machine fork')." ;;
       *zero) $b printf 'before\\000after\\n' ;;
       *flood) l=0; while :; do l=$((l + 1)); echo "flood $l ----------------------------------------------------------------"; done ;;
       *poweroff) $b poweroff -f ;;
