@@ -1,2 +1,8 @@
+export { type ClonedDisk, type CloneSpec, cloneDisk, diskSize } from './disks/clone.ts';
+export { type FlattenSpec, flattenDisk } from './disks/flatten.ts';
+export { freeBytes } from './disks/free-bytes.ts';
+export { type DiskFormat, type Qcow2Overlay, qcow2Header } from './disks/qcow2.ts';
+export { canReflink } from './disks/reflink.ts';
+export { makeReflinkVolume, type ReflinkVolume } from './disks/reflink-volume.ts';
 export * from './host.ts';
 export { openSlotPool, type SlotPoolOptions } from './network/pool.ts';
