@@ -3,6 +3,7 @@ import type { CommandEntry } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import { addServerOptions } from './connect.ts';
 import { reportError, usageError } from './report-error.ts';
+import { exitOnBrokenPipe } from './terminal/broken-pipe.ts';
 
 const HELP = `
 Examples:
@@ -15,7 +16,7 @@ Examples:
 
 /** Runs one command line and resolves with the exit status; it never rejects. */
 export async function runCli(argv: readonly string[]): Promise<number> {
-  endQuietlyWithoutReader();
+  exitOnBrokenPipe();
   const own = argv.includes('--') ? argv.slice(0, argv.indexOf('--')) : argv;
   const report = {
     json: own.includes('--json'),
@@ -70,15 +71,5 @@ async function addCommands(
     if (entry.load && wanted(ownPath)) (await entry.load()).declare(command);
     if (entry.commands) await addCommands(command, entry.commands, ownPath, wanted);
     addServerOptions(command);
-  }
-}
-
-/** `sandbox-cli … | head -1` is no failure of ours: end as a program does that SIGPIPE ended. */
-function endQuietlyWithoutReader() {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-      process.exit(141);
-    });
   }
 }

@@ -22,7 +22,7 @@ export type SandboxInfo = {
 
 export type NewSandbox = {
   template: string;
-  /** Seconds until the server ends it; 0 is never, undefined the server's default. */
+  /** Seconds until the server ends it; undefined is the server's default. */
   timeoutSeconds?: number | undefined;
   metadata?: Record<string, string>;
   env?: Record<string, string>;
@@ -69,12 +69,17 @@ export type ServerStatus = {
   pid?: number;
   version?: string;
   node?: NodeInfo;
+  /** Where this server listens, by door. */
+  ports?: Record<string, string>;
   sandboxes?: Pick<RunningSandbox, 'sandboxId' | 'address' | 'pid'>[];
 };
 
 /** Longer than any create of a working server takes, short enough that nobody waits for a dead one all day. */
 const REQUEST_TIMEOUT_MS = 180_000;
 const PAGE = 100;
+
+/** The longest life that the protocol can say (int32), 68 years: for a sandbox that is never to end. */
+export const LONGEST_TIMEOUT_SECONDS = 2 ** 31 - 1;
 
 /** The REST API of one server. */
 export class Control {
@@ -149,15 +154,20 @@ export class Control {
     return (await this.send<SandboxMetric[]>('GET', `${sandboxPath(id)}/metrics`)).body;
   }
 
-  /** Oldest first. `startMs` is a Unix time. */
+  /** At most 1000 lines, oldest first: from `startMs` (Unix time) on, or the last ones. */
   async sandboxLogs(id: string, range: { startMs?: number; limit: number }): Promise<SandboxLogEntry[]> {
-    const query = new URLSearchParams({ limit: String(range.limit) });
-    if (range.startMs !== undefined) query.set('start', String(range.startMs));
-    const { body } = await this.send<{ logEntries?: SandboxLogEntry[] }>(
+    const forward = range.startMs !== undefined;
+    const query = new URLSearchParams({
+      limit: String(range.limit),
+      direction: forward ? 'forward' : 'backward',
+      ...(forward && { cursor: String(range.startMs) }),
+    });
+    const { body } = await this.send<{ logs?: SandboxLogEntry[] }>(
       'GET',
-      `${sandboxPath(id)}/logs?${query}`,
+      `/v2${sandboxPath(id)}/logs?${query}`,
     );
-    return body.logEntries ?? [];
+    const lines = body.logs ?? [];
+    return forward ? lines : lines.reverse();
   }
 
   async listTemplates(): Promise<TemplateListing[]> {

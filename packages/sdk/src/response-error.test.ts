@@ -31,6 +31,11 @@ for (const [name, status, body, code] of cases) {
   });
 }
 
+test('what follows the first line of a message is the hint', () => {
+  const error = errorFromResponse(404, JSON.stringify({ code: 404, message: 'No template x\nBuild it.' }));
+  assert.deepEqual([error.message, error.hint], ['No template x', 'Build it.']);
+});
+
 test('a refused key comes with advice', () => {
   assert.match(errorFromResponse(401, '').hint ?? '', /E2B_API_KEY/);
 });

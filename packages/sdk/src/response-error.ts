@@ -14,13 +14,15 @@ const isErrorCode = (text: unknown): text is ErrorCode =>
 /** An error of the REST API, of the data plane or of envd, from the HTTP status and body that carried it. */
 export function errorFromResponse(status: number, body: string): SandboxError {
   const { code, message, error_code, hint } = parseObject(body);
-  const text = typeof message === 'string' && message !== '' ? message : `The server answered ${status}`;
+  const given = typeof message === 'string' && message !== '' ? message : `The server answered ${status}`;
+  // Our server puts the hint on a line of its own, since the protocol has no field for it.
+  const [text = '', ...lines] = given.split('\n');
   const chosen = isErrorCode(error_code)
     ? error_code
     : typeof code === 'string'
       ? codeFromConnect(code)
       : codeFromStatus(status, text);
-  const advice = typeof hint === 'string' ? hint : adviceFor(chosen);
+  const advice = typeof hint === 'string' ? hint : lines.join('\n') || adviceFor(chosen);
   return new SandboxError(chosen, text, advice ? { hint: advice } : {});
 }
 

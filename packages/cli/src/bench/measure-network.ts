@@ -1,22 +1,21 @@
 import { Readable } from 'node:stream';
-import { type RunningProcess, request } from '@sandbox-backend/sdk';
+import { request } from '@sandbox-backend/sdk';
 import { countBytes, pieces } from './measure-files.ts';
 import { type Bench, type BenchSandbox, type Measurement, measured, timed } from './measurement.ts';
 
 const ROUNDS = 3;
-const PORT = 8765;
 const MEGABYTE = 1_000_000;
 
 /**
  * The smallest server that can stand for the network itself: it drops what a POST sends and sends
- * zeros to a GET. Its arguments are a port and the number of bytes.
+ * zeros to a GET. Its argument is the number of bytes; it prints the port that it was given.
  */
 const PROGRAM = `
 import socket, sys
-port, size = int(sys.argv[1]), int(sys.argv[2])
+size = int(sys.argv[1])
 block = bytes(262144)
-server = socket.create_server(("0.0.0.0", port))
-print("ready", flush=True)
+server = socket.create_server(("0.0.0.0", 0))
+print(server.getsockname()[1], flush=True)
 while True:
     link, _ = server.accept()
     try:
@@ -47,14 +46,14 @@ while True:
 export async function measureNetwork(bench: Bench, sandbox: BenchSandbox): Promise<Measurement[]> {
   const bytes = bench.fileMib * 1024 * 1024;
   const name = 'network up and down';
-  let server: RunningProcess;
+  let server: Awaited<ReturnType<typeof startServer>>;
   try {
     server = await startServer(bench, sandbox, bytes);
   } catch (caught) {
     bench.signal.throwIfAborted();
     return [{ name, notMeasured: `python3 in the sandbox: ${(caught as Error).message}` }];
   }
-  const headers = sandbox.envd.headersForPort(PORT);
+  const headers = sandbox.envd.headersForPort(server.port);
   const through = await measureRoute(
     bench,
     'through the data plane',
@@ -65,19 +64,27 @@ export async function measureNetwork(bench: Bench, sandbox: BenchSandbox): Promi
   const status = await bench.control.status();
   const address = status?.sandboxes?.find(({ sandboxId }) => sandboxId === sandbox.id)?.address;
   const direct = address
-    ? await measureRoute(bench, 'direct', `http://${address}:${PORT}`, {}, bytes)
+    ? await measureRoute(bench, 'direct', `http://${address}:${server.port}`, {}, bytes)
     : [{ name: 'network direct', notMeasured: 'the server does not tell the address of the sandbox' }];
-  await sandbox.envd.signal(server.pid, 'SIGKILL');
+  await server.end();
   return [...through, ...direct];
 }
 
-/** Resolves when the program listens; it says so. */
-async function startServer(bench: Bench, { envd }: BenchSandbox, bytes: number): Promise<RunningProcess> {
-  const args = ['-c', PROGRAM, String(PORT), String(bytes)];
-  const server = await envd.start({ command: 'python3', args }, { signal: bench.signal });
-  const first = await server.output.next();
-  if (!first.done && first.value.type === 'stdout') return server;
-  throw new Error(first.done ? (first.value.error ?? 'it ended') : first.value.data.toString('utf8').trim());
+/** Resolves when the program listens. */
+async function startServer(bench: Bench, { envd }: BenchSandbox, bytes: number) {
+  const args = ['-c', PROGRAM, String(bytes)];
+  const { pid, output } = await envd.start({ command: 'python3', args }, { signal: bench.signal });
+  const first = await output.next();
+  if (first.done) throw new Error(first.value.error ?? 'it ended');
+  const printed = first.value.data.toString('utf8').trim();
+  if (first.value.type !== 'stdout' || !/^\d+$/.test(printed)) throw new Error(printed);
+  return {
+    port: Number(printed),
+    async end() {
+      await envd.signal(pid, 'SIGKILL');
+      while (!(await output.next()).done);
+    },
+  };
 }
 
 async function measureRoute(

@@ -38,7 +38,12 @@ export async function runBench(input: BenchInput): Promise<BenchReport> {
   const step = async (what: string, measure: () => Promise<Measurement[]>) => {
     signal.throwIfAborted();
     note(what);
-    measurements.push(...(await measure()));
+    try {
+      measurements.push(...(await measure()));
+    } catch (caught) {
+      signal.throwIfAborted(); // whatever it was that the interruption broke
+      throw caught;
+    }
   };
 
   await step('create, one after the other', () => measureCreate(bench, { cold: false }));

@@ -7,6 +7,11 @@ import type { Finding } from './finding.ts';
  * that could be asked, and the host package is where the checks live that the server makes itself.
  */
 export async function inspectThisHost(dataRoot: string): Promise<Finding[]> {
-  const { inspectHost } = await import('@sandbox-backend/host');
-  return inspectHost({ dataRoot });
+  const host: object = await import('@sandbox-backend/host');
+  if (offersInspection(host)) return host.inspectHost({ dataRoot });
+  return [{ id: 'host', status: 'warn', detail: 'this version does not inspect the host' }];
 }
+
+type Inspection = { inspectHost(options: { dataRoot: string }): Promise<Finding[]> };
+
+const offersInspection = (host: object): host is Inspection => 'inspectHost' in host;

@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import type { Envd, ProcessEnd, RunningProcess } from '@sandbox-backend/sdk';
+import { surviveBrokenPipe } from './broken-pipe.ts';
 
 const SIGPIPE = 13;
 
@@ -8,6 +9,7 @@ const SIGPIPE = 13;
  * A reader that goes away ends the program, as a pipe would: it does not notice by itself.
  */
 export async function writeOutput(envd: Envd, { pid, output }: RunningProcess): Promise<ProcessEnd> {
+  surviveBrokenPipe();
   for (;;) {
     const next = await output.next();
     if (next.done) return next.value;

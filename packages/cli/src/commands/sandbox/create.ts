@@ -1,3 +1,4 @@
+import { LONGEST_TIMEOUT_SECONDS } from '@sandbox-backend/sdk';
 import type { Command } from 'commander';
 import { connect } from '../../connect.ts';
 import { parseDuration } from '../../text/duration.ts';
@@ -34,7 +35,7 @@ async function createSandbox(options: Options, command: Command) {
   const { control } = await connect(command);
   const { sandboxId, phases } = await control.createSandbox({
     template: options.template,
-    ...(options.timeout !== undefined && { timeoutSeconds: Math.ceil(options.timeout / 1000) }),
+    ...(options.timeout !== undefined && { timeoutSeconds: secondsOf(options.timeout) }),
     ...(options.metadata && { metadata: options.metadata }),
     ...(options.env && { env: options.env }),
     allowInternet: options.internet,
@@ -42,3 +43,5 @@ async function createSandbox(options: Options, command: Command) {
   if (options.json) printJson({ sandboxId, template: options.template, phases });
   else print(options.quiet ? sandboxId : `Sandbox ${sandboxId} is running.`);
 }
+
+const secondsOf = (ms: number) => (ms === 0 ? LONGEST_TIMEOUT_SECONDS : Math.ceil(ms / 1000));

@@ -36,7 +36,8 @@ export function declare(command: Command) {
     .action(execute);
 }
 
-async function execute(id: string, program: string[], options: Options, command: Command) {
+async function execute(id: string, words: string[], options: Options, command: Command) {
+  const program = words[0] === '--' ? words.slice(1) : words;
   const [file, ...args] = program.length > 0 ? program : options.tty ? LOGIN_SHELL : [];
   if (file === undefined) {
     throw new SandboxError('invalid_argument', 'Which program?', {

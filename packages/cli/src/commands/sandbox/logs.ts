@@ -17,7 +17,7 @@ export function declare(command: Command) {
   command
     .argument('<id>')
     .option('-f, --follow', 'go on until the sandbox ends')
-    .option('-n, --lines <count>', `only the last lines (default: up to ${MOST_LINES})`, parseWholeNumber)
+    .option('-n, --lines <count>', `how many of the last lines, up to ${MOST_LINES}`, parseWholeNumber)
     .option('--json', 'print one JSON object a line')
     .action(showLogs);
 }
@@ -27,8 +27,7 @@ async function showLogs(text: string, options: Options, command: Command) {
   const id = await resolveSandboxId(control, text);
   const show = (entry: SandboxLogEntry) => print(options.json ? JSON.stringify(entry) : formatEntry(entry));
   const entries = await control.sandboxLogs(id, { limit: MOST_LINES });
-  const shown = options.lines === undefined ? entries : entries.slice(entries.length - options.lines);
-  shown.forEach(show);
+  entries.slice(Math.max(0, entries.length - (options.lines ?? MOST_LINES))).forEach(show);
   if (options.follow) await follow(control, id, entries, show);
 }
 
