@@ -6,8 +6,9 @@ import { SandboxError } from '@sandbox-backend/protocol';
 export const TEMPLATE_MANAGER = fileURLToPath(new URL('../../../bin/template-manager', import.meta.url));
 
 /** Runs template-manager on this terminal and resolves with its exit status. */
-export function runTemplateManager(args: readonly string[]): Promise<number> {
-  const child = spawn(TEMPLATE_MANAGER, args, { stdio: 'inherit' });
+export function runTemplateManager(args: readonly string[], dataRoot: string): Promise<number> {
+  const env = { ...process.env, SANDBOX_DATA_ROOT: dataRoot };
+  const child = spawn(TEMPLATE_MANAGER, args, { stdio: 'inherit', env });
   // Ctrl-C reaches both; it cleans up first, and this process waits for it.
   const wait = () => {};
   process.on('SIGINT', wait);

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { FakeBackend } from '../testing/fake-backend.ts';
 import { runCli, SANDBOX_CLI } from '../testing/run-cli.ts';
+import { readBareRestore } from './measure-bare-restore.ts';
 import { parseSmapsRollup } from './measure-memory.ts';
 import { type Measurement, summarize } from './measurement.ts';
 
@@ -19,6 +20,17 @@ test('memory from smaps_rollup', () => {
   const text = 'Rss: 9 kB\nPss:     3072 kB\nPss_Anon: 1 kB\nPrivate_Clean: 512 kB\nPrivate_Dirty: 1536 kB\n';
   assert.deepEqual(parseSmapsRollup(`${text}Private_Hugetlb: 0 kB\n`), { pss: 3, uss: 2 });
   assert.throws(() => parseSmapsRollup(text), /no Private_Hugetlb/);
+});
+
+test('what template-manager says of the bare VMM', () => {
+  const samples = [
+    { resume: 1, 'first answer': 20, total: 30 },
+    { resume: 3, 'first answer': 40, total: 50 },
+  ];
+  const measurement = readBareRestore(JSON.stringify({ count: 2, phases: {}, samples }));
+  assert.ok('samples' in measurement);
+  assert.deepEqual(measurement.samples, [30, 50]);
+  assert.deepEqual(measurement.phases, { resume: [1, 3], 'first answer': [20, 40] });
 });
 
 test('every measurement is there with its samples, or with the reason why not', async () => {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { connectionOf } from '../../connect.ts';
 import { runTemplateManager } from '../../template-manager.ts';
 
 export function declare(command: Command) {
@@ -8,6 +9,7 @@ export function declare(command: Command) {
     .action(buildTemplate);
 }
 
-async function buildTemplate(file: string, options: string[]) {
-  process.exitCode = await runTemplateManager(['--template', file, ...options]);
+async function buildTemplate(file: string, words: string[], _options: unknown, command: Command) {
+  const { dataRoot } = await connectionOf(command);
+  process.exitCode = await runTemplateManager(['--template', file, ...words], dataRoot);
 }
