@@ -15,6 +15,7 @@ type StartMessage = {
 };
 type PidMessage = {
   process: { pid: number };
+  pty?: { size: { cols: number; rows: number } };
   input?: { stdin?: string; pty?: string };
   signal?: string;
 };
@@ -25,6 +26,8 @@ export class FakeEnvd implements AsyncDisposable {
   /** What the guest sees as `/`. */
   readonly root: string;
   readonly starts: { message: StartMessage; headers: IncomingMessage['headers'] }[] = [];
+  /** Sizes of terminals that were asked for since their programs started. */
+  readonly resizes: { cols: number; rows: number }[] = [];
   /** When set, ListDir answers with these names instead of the true ones. */
   names: string[] | undefined;
   /** When set, the connection of a stream breaks instead of telling how the program ended. */
@@ -104,6 +107,7 @@ export class FakeEnvd implements AsyncDisposable {
     if (!child) return send(response, 404, { code: 'not_found', message: 'no such process' });
     const done = () => send(response, 200, {});
     if (method === 'SendSignal') child.kill(message.signal === 'SIGNAL_SIGKILL' ? 'SIGKILL' : 'SIGTERM');
+    if (message.pty) this.resizes.push(message.pty.size);
     if (method === 'CloseStdin') child.stdin?.end();
     if (method !== 'SendInput') return done();
     const data = Buffer.from(message.input?.stdin ?? message.input?.pty ?? '', 'base64');

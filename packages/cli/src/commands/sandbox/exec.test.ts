@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FakeBackend } from '../../testing/fake-backend.ts';
 import { runCli, SANDBOX_CLI } from '../../testing/run-cli.ts';
 
@@ -82,6 +83,38 @@ test('with -t there is a terminal, and a shell where no program is given', async
   assert.deepEqual([shell.status, shell.stdout], [5, 'vt100\n']);
   assert.deepEqual(backend.envd.starts[0]?.message.pty, { size: { cols: 80, rows: 24 } });
   assert.equal((await runCli(['sandbox', 'exec', backend.addSandbox()], { env })).status, 2);
+});
+
+test('the terminal is given to the program with its size, and given back', { timeout: 60_000 }, async (t) => {
+  await using backend = await FakeBackend.start();
+  const exec = `${SANDBOX_CLI} sandbox exec -t ${backend.addSandbox()} -- sh -c 'echo up; cat; exit 4'`;
+  const line = `tty; stty rows 30 cols 100; ${exec}; echo "status $?"; stty -a`;
+  const script = spawn('script', ['-qec', line, '/dev/null'], {
+    env: { ...backend.env, SHELL: '/bin/sh' },
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  t.after(() => script.kill());
+  let printed = '';
+  const until = async (text: string | RegExp) => {
+    while (printed.search(text) < 0) printed += String((await once(script.stdout, 'data'))[0]);
+  };
+  try {
+    await once(script, 'spawn');
+  } catch (caught) {
+    return t.skip(`script is not installed, so that no terminal was tried: ${(caught as Error).message}`);
+  }
+  await until('up');
+  execFileSync('stty', ['-F', /\/dev\/pts\/\d+/.exec(printed)![0], 'rows', '31', 'cols', '101']);
+  script.stdin.write('\x03');
+  // Ctrl-C is a byte for the program, which has no terminal of its own in this fake and prints it.
+  await until('\x03');
+  while (backend.envd.resizes.length === 0) await sleep(10);
+  script.stdin.write('\x04');
+  await until(/-?icanon/);
+  assert.deepEqual(backend.envd.starts[0]?.message.pty, { size: { cols: 100, rows: 30 } });
+  assert.deepEqual(backend.envd.resizes, [{ cols: 101, rows: 31 }]);
+  assert.match(printed, /status 4\r\n/);
+  assert.match(printed, /[^-]icanon/);
 });
 
 test('Ctrl-C asks the program to end, a second one makes it', async () => {
