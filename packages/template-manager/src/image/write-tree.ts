@@ -155,7 +155,8 @@ async function write(out: Writable, data: Buffer): Promise<void> {
 }
 
 function explain(status: number | null, log: string): SandboxError {
-  if (/No space left on device|Disk quota exceeded/.test(log)) {
+  // GNU tar reports the write that filled the disk as a short one.
+  if (/No space left on device|Disk quota exceeded|Wrote only \d+ of \d+ bytes/.test(log)) {
     return new SandboxError('no_space', 'the image does not fit on the disk when it is unpacked', {
       log,
       hint: 'Free space on the disk of the data folder and try again.',
