@@ -110,8 +110,8 @@ export interface Room {
   /** The path by which the VMM process sees a host path; throws when it cannot see it. */
   inside(hostPath: string): string;
   /**
-   * Starts the command in the room, detached: it outlives the server. Standard output and error go
-   * to `logFile` on the host.
+   * Starts the command in the room, detached: it outlives the server. Standard output and error are
+   * appended to `logFile` on the host, which may be emptied meanwhile.
    */
   launch(op: Operation, command: readonly string[], options: { logFile: string }): Promise<LaunchedProcess>;
 }

@@ -1,4 +1,4 @@
-import type { Fault, MakeHarness } from '../testing/harness.ts';
+import type { Fault, MakeHarness, OpenVmm } from '../testing/harness.ts';
 import { type FakeOptions, fakeVmm } from './vmm.ts';
 
 const FAULTS: Partial<Record<Fault, FakeOptions>> = {
@@ -7,8 +7,10 @@ const FAULTS: Partial<Record<Fault, FakeOptions>> = {
   hangs: { startDelayMs: 3_600_000 },
 };
 
+export const openVmm: OpenVmm = async () => fakeVmm();
+
 export const makeHarness: MakeHarness = async () => ({
-  vmm: fakeVmm(),
+  vmm: await openVmm(),
   faulty(fault) {
     const options = FAULTS[fault];
     return options && fakeVmm(options);

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findProgram, isAlive, killAndWait, type Operation, race } from '@sandbox-backend/kit';
+import { findProgram, isAlive, killAndWait, type Operation, race, randomId } from '@sandbox-backend/kit';
 import { SandboxError, type VmmIdentity } from '@sandbox-backend/protocol';
 import { withLog } from '../log-tail.ts';
 import type { MachineRef, Room, Vmm } from '../vmm.ts';
@@ -35,7 +35,7 @@ export const FAKE_IDENTITY: VmmIdentity = {
 };
 
 /** Opens the memory, for others to see that it does so read-only, and then sleeps for ever. */
-const PROGRAM = 'exec 3<"$1" || exit 1; echo "fake-vmm: started"; exec sleep infinity';
+const PROGRAM = 'exec 3<"$1" || exit 1; echo "$2"; exec sleep infinity';
 const FAILING_PROGRAM = 'echo "$1" >&2; exit 1';
 
 /**
@@ -74,11 +74,13 @@ async function start(
 ): Promise<FakeMachine> {
   await using held = new AsyncDisposableStack();
   const vmmLog = join(room.directory, 'vmm.log');
-  const script = failure === undefined ? [PROGRAM, room.inside(memoryFile)] : [FAILING_PROGRAM, failure];
+  const marker = `fake VMM started: ${randomId('', 8)}`; // the log may hold that of an earlier one
+  const script = failure === undefined ? PROGRAM : FAILING_PROGRAM;
+  const args = failure === undefined ? [room.inside(memoryFile), marker] : [failure];
   try {
     const launched = await op.phase('vmm start', async () => {
       const shell = await findProgram(options.program ?? 'sh');
-      const command = [shell, '-c', script[0]!, 'fake-vmm', script[1]!];
+      const command = [shell, '-c', script, 'fake-vmm', ...args];
       return room.launch(op, command, { logFile: vmmLog });
     });
     const controlSocket = join(room.directory, 'fake.sock');
@@ -86,7 +88,7 @@ async function start(
     held.defer(() => killAndWait({ pid: ref.pid, startTime: ref.pidStartTime }));
     await op.phase('vmm connect', async () => {
       await race(op, 'vmm connect', sleep(options.startDelayMs ?? 0, undefined, { signal: op.signal }));
-      await started(op, ref);
+      await started(op, ref, marker);
     });
     held.move();
     return new FakeMachine(ref, options);
@@ -96,11 +98,11 @@ async function start(
   }
 }
 
-async function started(op: Operation, ref: MachineRef): Promise<void> {
+async function started(op: Operation, ref: MachineRef, marker: string): Promise<void> {
   const process = { pid: ref.pid, startTime: ref.pidStartTime };
   for (;;) {
     const alive = await isAlive(process);
-    if ((await readFile(ref.vmmLog, 'utf8')).includes('fake-vmm: started')) return;
+    if ((await readFile(ref.vmmLog, 'utf8')).includes(marker)) return;
     if (!alive) throw new SandboxError('unavailable', 'the VMM exited before it was there');
     await race(op, 'vmm connect', sleep(5));
   }

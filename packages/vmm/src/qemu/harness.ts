@@ -2,7 +2,7 @@ import { access, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { findProgram } from '@sandbox-backend/kit';
 import { TEST_COMMAND_LINE, testInitrd } from '../testing/guest.ts';
-import type { Fault, MakeHarness } from '../testing/harness.ts';
+import type { Fault, MakeHarness, OpenVmm } from '../testing/harness.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { qemuIdentity } from './identity.ts';
 import { qemuVmm } from './vmm.ts';
@@ -27,6 +27,8 @@ export async function whyNoGuest(): Promise<string | undefined> {
   return (await found('/dev/net/tun')) ? undefined : 'no /dev/net/tun';
 }
 
+export const openVmm: OpenVmm = async () => qemuVmm(BINARY, await qemuIdentity(BINARY, 'tcg'));
+
 /** The test guest under emulation: it runs everywhere. */
 export const makeHarness: MakeHarness = async () => {
   const reason = await whyNoGuest();
@@ -44,11 +46,11 @@ export const makeHarness: MakeHarness = async () => {
   await writeFile(faults.garbled, '\x7fELF garbled', { mode: 0o755 });
   await writeFile(faults.dies, '#!/bin/sh\necho "cannot open the moon" >&2\nexit 1\n', { mode: 0o755 });
   await writeFile(faults.hangs, '#!/bin/sh\nexec sleep infinity\n', { mode: 0o755 });
-  const identity = await qemuIdentity(BINARY, 'tcg');
+  const vmm = await openVmm();
   const owned = held.move();
   return {
-    vmm: qemuVmm(BINARY, identity),
-    faulty: (fault) => qemuVmm(faults[fault], identity),
+    vmm,
+    faulty: (fault) => qemuVmm(faults[fault], vmm.identity),
     module: import.meta.url,
     guest: { kernel: testKernel(), initrd, commandLine: TEST_COMMAND_LINE },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

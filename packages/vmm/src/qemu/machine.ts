@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { killAndWait, type Operation, type ProcessRef, waitForExit } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
+import { boundLog } from '../bound-log.ts';
 import { logTail } from '../log-tail.ts';
 import type { Machine, MachineExit, MachineRef, MachineState } from '../vmm.ts';
 import { readConsoleBytes } from './console.ts';
@@ -29,7 +30,11 @@ export class QemuMachine implements Machine {
       if (event !== 'SHUTDOWN' || data.guest !== true) return;
       this.ending ??= { reason: 'powered_off', detail: guestShutdown(data.reason) };
     });
-    this.exited = qmp.closed.then(() => this.afterClose());
+    const bound = boundLog(ref.vmmLog);
+    this.exited = qmp.closed.then(() => {
+      bound[Symbol.dispose]();
+      return this.afterClose();
+    });
   }
 
   async state(op: Operation): Promise<MachineState> {

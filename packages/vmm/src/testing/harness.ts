@@ -16,11 +16,14 @@ export type VmmHarness = AsyncDisposable & {
   readonly vmm: Vmm;
   /** The driver with a broken program; undefined when it cannot be broken so. */
   faulty(fault: Fault): Vmm | undefined;
-  /** The module with `makeHarness`, for another process that is to start a machine and to die. */
+  /** A module with `openVmm`, for another process that is to start a machine and to die. */
   readonly module: string;
   /** How to boot the test guest; absent where nothing runs in a machine. */
   readonly guest?: { kernel: string; initrd: string; commandLine: string };
 };
+
+/** The driver alone, which leaves nothing behind when its process is killed. */
+export type OpenVmm = () => Promise<Vmm>;
 
 /** Makes a harness, or says why the suite cannot run here. */
 export type MakeHarness = () => Promise<VmmHarness | string>;

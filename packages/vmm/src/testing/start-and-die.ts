@@ -5,7 +5,7 @@
 import { writeSync } from 'node:fs';
 import { Operation } from '@sandbox-backend/kit';
 import type { RestoreSpec } from '../vmm.ts';
-import type { MakeHarness } from './harness.ts';
+import type { OpenVmm } from './harness.ts';
 import { plainRoom } from './plain-room.ts';
 
 export type StartAndDie = {
@@ -16,12 +16,11 @@ export type StartAndDie = {
 };
 
 const request: StartAndDie = JSON.parse(process.argv[2] ?? '');
-const { makeHarness }: { makeHarness: MakeHarness } = await import(request.module);
-const harness = await makeHarness();
-if (typeof harness === 'string') throw new Error(harness);
+const { openVmm }: { openVmm: OpenVmm } = await import(request.module);
+const vmm = await openVmm();
 const op = new Operation('start and die', { timeoutMs: 120_000 });
 const room = plainRoom(request.directory, { wrapper: request.wrapper });
-const machine = await harness.vmm.restore(op, request.spec, room);
+const machine = await vmm.restore(op, request.spec, room);
 await machine.resume(op);
 writeSync(1, JSON.stringify(machine.ref));
 process.kill(process.pid, 'SIGKILL');

@@ -1,0 +1,14 @@
+import { stat, truncate } from 'node:fs/promises';
+
+/**
+ * Empties the VMM's log whenever it has grown past `maxBytes`: a guest can provoke messages without end, and
+ * the disk is the host's. The VMM writes by appending, so it goes on at the start of the emptied file.
+ */
+export function boundLog(path: string, options = { maxBytes: 1024 * 1024, everyMs: 5000 }): Disposable {
+  const check = async () => {
+    const { size } = await stat(path);
+    if (size > options.maxBytes) await truncate(path);
+  };
+  const timer = setInterval(() => void check().catch(() => {}), options.everyMs).unref();
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
