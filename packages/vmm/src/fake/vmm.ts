@@ -53,8 +53,10 @@ export function fakeVmm(options: FakeOptions = {}): Vmm {
 
     async restore(op, spec, room) {
       await checkState(spec.stateFile);
-      const machine = await start(op, options, room, spec.memoryFile, options.failRestore);
-      await machine.pause(op);
+      await using held = new AsyncDisposableStack();
+      const machine = held.use(await start(op, options, room, spec.memoryFile, options.failRestore));
+      await op.phase('vmm load', () => machine.pause(op));
+      held.move();
       return machine;
     },
 
