@@ -34,12 +34,19 @@ export interface SlotPool extends AsyncDisposable {
 
 export type RoomSpec = {
   id: string;
-  /** Host folder for this machine, made by the caller; seen as `/machine`. */
+  /**
+   * Host folder for this machine, made by the caller; seen as `/machine`. What is in it is written by
+   * the VMM and as hostile as its guest: do not follow links in it.
+   */
   directory: string;
   /** Host folders that the VMM may read, by the path at which it sees them, for example `/build`. */
   readOnly: Record<string, string>;
   slot: SlotRef;
+  /** `memoryMib` is for all of the VMM: the guest's memory and what the program itself needs. */
   limits: { memoryMib: number; vcpus: number; pids: number };
+  /** Gives the VMM /dev/kvm; it has none when left out. */
+  kvm?: boolean;
 };
 
+/** Opening the room of a machine that outlived its server takes it over; disposing of a room ends what runs in it. */
 export type OpenRoom = (op: Operation, spec: RoomSpec) => Promise<Room & AsyncDisposable>;

@@ -1,3 +1,9 @@
+export {
+  type Cgroup,
+  type CgroupLimits,
+  type CgroupStats,
+  openCgroup,
+} from './cgroups/cgroup.ts';
 export { type ClonedDisk, type CloneSpec, cloneDisk, diskSize } from './disks/clone.ts';
 export { type FlattenSpec, flattenDisk } from './disks/flatten.ts';
 export { freeBytes } from './disks/free-bytes.ts';
@@ -5,4 +11,5 @@ export { type DiskFormat, type Qcow2Overlay, qcow2Header } from './disks/qcow2.t
 export { canReflink } from './disks/reflink.ts';
 export { makeReflinkVolume, type ReflinkVolume } from './disks/reflink-volume.ts';
 export * from './host.ts';
+export { type HostRoom, openRoom } from './jail/room.ts';
 export { openSlotPool, type SlotPoolOptions } from './network/pool.ts';

@@ -1,0 +1,58 @@
+#!/bin/sh
+# Becomes a VMM inside its room. Runs as root in new mount, IPC and UTS namespaces and in the slot's
+# network namespace; every step ends in `exec`, so the pid of the VMM is the pid of this script.
+#
+#   enter.sh ROOT UID KVM MACHINE [--procs FILE]... [--read-only INSIDE FOLDER]... -- COMMAND...
+#
+# All of it comes as arguments and is only ever used quoted.
+set -eu
+root=$1 uid=$2 kvm=$3 machine=$4
+shift 4
+
+# Before anything is allocated, so that all of it counts.
+while [ "$1" = --procs ]; do
+  echo $$ >"$2"
+  shift 2
+done
+
+umask 022
+ulimit -c 0
+ulimit -n 4096 2>/dev/null || :
+
+mount -t tmpfs -o size=64k,nr_inodes=128,mode=0755,nosuid,noexec room "$root"
+cd "$root"
+mkdir -p usr machine dev/net proc .old
+mount --bind -o ro,nosuid,nodev /usr usr
+links=
+for name in bin sbin lib lib32 lib64 libx32; do
+  if [ -L "/$name" ]; then
+    links="$links /$name"
+  elif [ -d "/$name" ]; then
+    mkdir "$name"
+    mount --bind -o ro,nosuid,nodev "/$name" "$name"
+  fi
+done
+# shellcheck disable=SC2086 # the names are those of the line above
+[ -z "$links" ] || cp -P $links .
+
+# The host's own /dev/net/tun may be for root alone; this one is seen by nobody else.
+cp -a /dev/null /dev/zero /dev/random /dev/urandom dev
+mknod -m 666 dev/net/tun c 10 200
+[ "$kvm" = no ] || mknod -m 666 dev/kvm c 10 232
+
+mount --bind -o nosuid,nodev,noexec "$machine" machine
+while [ "$1" = --read-only ]; do
+  mkdir -p ".$2"
+  mount --bind -o ro,nosuid,nodev,noexec "$3" ".$2"
+  shift 3
+done
+[ "$1" = -- ]
+shift
+
+mount --bind /proc proc
+pivot_root . .old
+cd /
+# umount reads /proc; no process of the room ever sees it.
+umount -l /.old /proc
+exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs \
+  --inh-caps=-all --ambient-caps=-all --bounding-set=-all -- "$@"
