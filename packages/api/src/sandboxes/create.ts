@@ -132,8 +132,11 @@ async function admit(
     diskMib: machine.diskMib,
   };
   if (op.signal.aborted) {
-    await deps.node.stop(new Operation('stop an unwanted sandbox', { timeoutMs: 60_000 }), row.id);
-    deps.rows.move(row.id, ['starting'], 'failed', { endedAt: deps.now(), endReason: 'canceled' });
+    deps.rows.move(row.id, ['starting'], 'killing', { endReason: 'canceled' });
+    await deps.node.stop(new Operation('stop an unwanted sandbox', { timeoutMs: 60_000 }), row.id).then(
+      () => deps.rows.move(row.id, ['killing'], 'gone', { endedAt: deps.now() }),
+      () => deps.wakeReaper(), // which tries again
+    );
     return op.phase('admit', () => row); // throws what ended the operation
   }
   if (!deps.rows.move(row.id, ['starting'], 'running', change)) {

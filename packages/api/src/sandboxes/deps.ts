@@ -22,7 +22,7 @@ export type SandboxDeps = {
   kills: Map<string, Promise<void>>;
   /** Destroys every connection of the data plane to the sandbox, at once. */
   endConnections(sandboxId: string): void;
-  /** To be told after every change of a deadline. */
+  /** To be called after a deadline was set, or a kill failed. */
   wakeReaper(): void;
 };
 

@@ -12,7 +12,7 @@ export async function killSandbox(deps: SandboxDeps, teamId: string, id: string)
 /**
  * Ends a sandbox for good and frees what it held. From the first line on it is invisible and its
  * connections are cut; no client can interrupt the rest. Called again, it waits for the first call,
- * or tries again what that could not finish. False when there is nothing to end.
+ * or tries again what that could not finish; so does the reaper. False when there is nothing to end.
  */
 export async function endSandbox(deps: SandboxDeps, id: string, reason: string): Promise<boolean> {
   const underWay = deps.kills.get(id);
@@ -27,7 +27,12 @@ export async function endSandbox(deps: SandboxDeps, id: string, reason: string):
   deps.endConnections(id);
   const kill = stop(deps, id).finally(() => deps.kills.delete(id));
   deps.kills.set(id, kill);
-  await kill;
+  try {
+    await kill;
+  } catch (caught) {
+    deps.wakeReaper();
+    throw caught;
+  }
   return true;
 }
 

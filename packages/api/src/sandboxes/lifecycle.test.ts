@@ -87,7 +87,7 @@ test('a machine that starts although its client is gone is stopped', async () =>
     signal: client.signal,
   });
   assert.equal(node.list().length, 0);
-  assert.deepEqual(states(api.db), [{ state: 'failed', end_reason: 'canceled' }]);
+  assert.deepEqual(states(api.db), [{ state: 'gone', end_reason: 'canceled' }]);
 });
 
 for (const heeds of [true, false]) {
@@ -144,6 +144,16 @@ test('a kill that the node fails can be tried again', async () => {
   delete api.node.options.failStop;
   assert.equal((await api.send('DELETE', `/sandboxes/${json.sandboxID}`)).status, 204);
   assert.equal(api.node.list().length, 0);
+});
+
+test('a kill that the node fails is tried again without being asked', async () => {
+  await using api = await openTestApi();
+  const { json } = await api.send('POST', '/sandboxes', create);
+  api.node.options.failStop = new SandboxError('unavailable', 'busy');
+  assert.equal((await api.send('DELETE', `/sandboxes/${json.sandboxID}`)).status, 503);
+  delete api.node.options.failStop;
+  await until('stopped', () => api.node.list().length === 0);
+  await until('gone', () => states(api.db)[0]?.state === 'gone');
 });
 
 test('two kills at once both come to the end', async () => {
