@@ -46,7 +46,7 @@ export async function storeLayout(
   await mkdir(folder, { recursive: true });
   await using held = new AsyncDisposableStack();
   const work = await mkdtemp(join(folder, '.work-'));
-  held.defer(() => rm(work, { recursive: true, force: true }));
+  held.defer(() => rm(work, { recursive: true, force: true, maxRetries: 3 }));
   const fresh = join(work, 'layout');
   await fill(fresh);
   const name = createHash('sha256').update(`${options.version}\n${randomUUID()}`).digest('hex');

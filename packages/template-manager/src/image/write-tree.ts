@@ -1,24 +1,30 @@
 import { spawn } from 'node:child_process';
-import type { Writable } from 'node:stream';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import type { Operation } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
+import { archiveTree } from './archive-tree.ts';
 import type { ImageLayer } from './image-source.ts';
-import { readLayer } from './scan.ts';
-import type { TarEntry } from './tar/entry.ts';
-import { TAR_END, tarHeader, tarPadding } from './tar/write.ts';
-import { eachPath, type FileNode, type Node, type Tree } from './tree.ts';
+import type { Tree } from './tree.ts';
 
 const TAR_ARGS = [
+  '--extract',
+  '--file=-',
+  '--blocking-factor=256',
+  '--preserve-permissions',
   '--numeric-owner',
   '--same-owner',
   '--xattrs',
   '--xattrs-include=*',
+  '--absolute-names',
   '--delay-directory-restore',
 ];
 
+/** Small writes would cost a switch between two processes each. */
+const BATCH_BYTES = 256 * 1024;
+
 /**
- * Writes the tree into an empty folder, with owners, modes, times, attributes and devices; needs root. The
- * content comes from the layers, each read once more from its start.
+ * Writes the tree into an empty folder, with owners, modes, times, attributes and devices; needs root.
  *
  * Safe for hostile images: what GNU tar gets is our own archive, in which every parent is a folder that the
  * archive made before, so no member can leave the folder.
@@ -31,18 +37,8 @@ export async function writeTree(
   layers: readonly ImageLayer[],
   folder: string,
 ): Promise<void> {
-  const args = [
-    '--extract',
-    '--preserve-permissions',
-    '--absolute-names',
-    ...TAR_ARGS,
-    '--file=-',
-    `--directory=${folder}`,
-  ];
-  const child = spawn('tar', args, {
+  const child = spawn('tar', [...TAR_ARGS, `--directory=${folder}`], {
     stdio: ['pipe', 'ignore', 'pipe'],
-    signal: op.signal,
-    killSignal: 'SIGKILL',
     env: { PATH: process.env.PATH, LC_ALL: 'C' },
   });
   let log = '';
@@ -53,105 +49,31 @@ export async function writeTree(
     child.on('error', reject);
     child.on('close', resolve);
   });
-  ended.catch(() => {});
-  child.stdin.on('error', () => {}); // tar's own words tell
-  try {
-    await writeArchive(op, tree, layers, child.stdin);
-    child.stdin.end();
-  } catch (caught) {
-    child.stdin.destroy();
-    if (!(caught instanceof Closed)) child.kill('SIGKILL');
-    await ended.catch(() => {});
-    if (!(caught instanceof Closed)) throw caught;
+  const sent = pipeline(Readable.from(inBatches(archiveTree(op, tree, layers))), child.stdin, {
+    signal: op.signal,
+  }).catch((caught: NodeJS.ErrnoException) => {
+    if (caught.code === 'EPIPE' || caught.code === 'ECONNRESET') return; // tar has gone, and says why
+    child.kill('SIGKILL');
+    throw caught;
+  });
+  const [archive, tar] = await Promise.allSettled([sent, ended]);
+  if (archive.status === 'rejected') throw archive.reason;
+  if (tar.status === 'rejected') throw SandboxError.from(tar.reason);
+  if (tar.value !== 0) throw explain(tar.value, log);
+}
+
+async function* inBatches(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let batch: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of chunks) {
+    batch.push(chunk);
+    size += chunk.length;
+    if (size < BATCH_BYTES) continue;
+    yield Buffer.concat(batch);
+    batch = [];
+    size = 0;
   }
-  const status = await ended;
-  if (status !== 0) throw explain(status, log);
-}
-
-/** The reader of the archive has gone. */
-class Closed extends Error {}
-
-async function writeArchive(
-  op: Operation,
-  tree: Tree,
-  layers: readonly ImageLayer[],
-  out: Writable,
-): Promise<void> {
-  const send = (data: Buffer) => write(out, data);
-  const { wanted, links } = await writeWithoutContent(tree, send);
-  for (const [layer] of layers.entries()) {
-    const members = wanted.get(layer);
-    if (!members) continue;
-    let member = 0;
-    for await (const { entry, content } of readLayer(op, layers, layer)) {
-      const file = members.get(member++);
-      if (!file) continue;
-      if (entry.size !== file.node.size)
-        throw new SandboxError('internal', 'a layer changed while it was read');
-      await send(tarHeader(toEntry(file.path, file.node)));
-      for await (const chunk of content) await send(chunk);
-      await send(tarPadding(entry.size));
-    }
-  }
-  for (const { path, target } of links)
-    await send(
-      tarHeader({ ...toEntry(path, target.node), type: 'hardlink', size: 0, target: `./${target.path}` }),
-    );
-  await send(TAR_END);
-}
-
-type Placed<T extends Node> = { path: string; node: T };
-
-/** Writes all that needs no layer, folders before what is in them; returns what is to come. */
-async function writeWithoutContent(tree: Tree, send: (data: Buffer) => Promise<void>) {
-  const wanted = new Map<number, Map<number, Placed<FileNode>>>();
-  const links: { path: string; target: Placed<Node> }[] = [];
-  const seen = new Map<Node, Placed<Node>>();
-  await send(tarHeader(toEntry('', tree.root)));
-  for (const { path, node } of eachPath(tree.root)) {
-    const first = seen.get(node);
-    if (first) {
-      links.push({ path, target: first });
-      continue;
-    }
-    seen.set(node, { path, node });
-    if (node.type !== 'file' || Buffer.isBuffer(node.content)) {
-      await send(tarHeader(toEntry(path, node)));
-      if (node.type === 'file' && Buffer.isBuffer(node.content)) {
-        await send(Buffer.concat([node.content, tarPadding(node.size)]));
-      }
-      continue;
-    }
-    const { layer, member } = node.content;
-    if (!wanted.has(layer)) wanted.set(layer, new Map());
-    wanted.get(layer)!.set(member, { path, node });
-  }
-  return { wanted, links };
-}
-
-function toEntry(path: string, node: Node): TarEntry {
-  return {
-    path: node.type === 'directory' ? `./${path}/` : `./${path}`,
-    type: node.type,
-    mode: node.mode,
-    uid: node.uid,
-    gid: node.gid,
-    mtime: node.mtime,
-    size: node.type === 'file' ? node.size : 0,
-    target: 'target' in node ? node.target : '',
-    device: 'device' in node ? node.device : { major: 0, minor: 0 },
-    xattrs: node.xattrs,
-  };
-}
-
-async function write(out: Writable, data: Buffer): Promise<void> {
-  if (out.destroyed) throw new Closed();
-  if (data.length === 0 || out.write(data)) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  out.once('drain', resolve).once('close', resolve);
-  await promise;
-  out.off('drain', resolve).off('close', resolve);
-  if (out.destroyed) throw new Closed();
+  yield Buffer.concat(batch);
 }
 
 function explain(status: number | null, log: string): SandboxError {

@@ -88,7 +88,9 @@ function roomySize({ bytes, inodes }: Usage, free: number): number {
   const content = bytes * 1.01 + inodes * 256 + free + 4 * MIB;
   // One inode of 256 bytes for each 16 KiB, and the bitmaps of each 128 MiB.
   const withInodes = content / (1 - 1 / 63);
-  return roundUp(withInodes + journalSize(withInodes));
+  // Linux keeps a fiftieth, at most 16 MiB, for itself.
+  const kept = Math.min(withInodes / 50, 16 * MIB);
+  return roundUp(withInodes + kept + journalSize(withInodes));
 }
 
 /** As mke2fs chooses it by the size of the file system. */

@@ -1,5 +1,5 @@
 import { mkdir, readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Operation, run } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
 import { type CachedLayout, findLayout, imageFolder, storeLayout } from '../cache.ts';
@@ -56,6 +56,9 @@ export async function fromDebian(
   );
 }
 
+/** When it is killed, all that it started ends with it, and its mounts go. */
+const CONTAINED = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--'];
+
 async function bootstrap(
   op: Operation,
   codename: string,
@@ -65,6 +68,8 @@ async function bootstrap(
 ): Promise<void> {
   const sources = debianSources(await readAptSources(), codename).flatMap(toLines);
   const args = [
+    ...CONTAINED,
+    'mmdebstrap',
     '--variant=minbase',
     `--include=${include.join(',')}`,
     ...LEFT_OUT.map((path) => `--dpkgopt=path-exclude=${path}`),
@@ -75,7 +80,11 @@ async function bootstrap(
     ...sources,
   ];
   try {
-    await run('mmdebstrap', args, { signal: op.signal, ...(onProgress ? { onOutput: onProgress } : {}) });
+    await run('unshare', args, {
+      signal: op.signal,
+      env: { ...process.env, TMPDIR: dirname(tar) },
+      ...(onProgress ? { onOutput: onProgress } : {}),
+    });
   } catch (caught) {
     throw explain(caught, reference);
   }

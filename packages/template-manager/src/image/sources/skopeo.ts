@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { type Operation, run } from '@sandbox-backend/kit';
 import { type ErrorCode, SandboxError } from '@sandbox-backend/protocol';
 
@@ -110,7 +111,7 @@ export const ARCHITECTURE = process.arch === 'arm64' ? 'arm64' : 'amd64';
 
 export const PLATFORM = [`--override-arch=${ARCHITECTURE}`, '--override-os=linux'];
 
-/** Copies one image to a new OCI layout. */
+/** Copies one image to a new OCI layout; what it needs meanwhile lies beside that. */
 export async function copyImage(
   op: Operation,
   source: string,
@@ -119,6 +120,7 @@ export async function copyImage(
 ): Promise<void> {
   const args = [
     '--insecure-policy',
+    `--tmpdir=${dirname(layout)}`,
     ...PLATFORM,
     'copy',
     // Nothing is gained by compressing what is unpacked at once.
