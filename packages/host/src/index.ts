@@ -10,6 +10,8 @@ export { freeBytes } from './disks/free-bytes.ts';
 export { type DiskFormat, type Qcow2Overlay, qcow2Header } from './disks/qcow2.ts';
 export { canReflink } from './disks/reflink.ts';
 export { makeReflinkVolume, type ReflinkVolume } from './disks/reflink-volume.ts';
+export { type InspectHostOptions, inspectHost } from './doctor/inspect-host.ts';
+export type { Finding } from './doctor/judge.ts';
 export * from './host.ts';
 export { type HostRoom, openRoom } from './jail/room.ts';
 export { openSlotPool, type SlotPoolOptions } from './network/pool.ts';
