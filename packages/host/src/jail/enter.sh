@@ -21,29 +21,38 @@ ulimit -n 4096 2>/dev/null || :
 
 mount -t tmpfs -o size=64k,nr_inodes=128,mode=0755,nosuid,noexec room "$root"
 cd "$root"
-mkdir -p usr machine dev/net proc .old
-mount --bind -o ro,nosuid,nodev /usr usr
+# What the VMM sees is the folder `room`. Its root is not that of its mount namespace: to such a process
+# the kernel gives no user namespace, in which it would have rights again.
+mkdir -p room/usr room/machine room/dev/net proc .old
+mount --bind -o ro,nosuid,nodev /usr room/usr
+names=room/usr
 links=
 for name in bin sbin lib lib32 lib64 libx32; do
   if [ -L "/$name" ]; then
     links="$links /$name"
   elif [ -d "/$name" ]; then
-    mkdir "$name"
-    mount --bind -o ro,nosuid,nodev "/$name" "$name"
+    mkdir "room/$name"
+    mount --bind -o ro,nosuid,nodev "/$name" "room/$name"
+  else
+    continue
   fi
+  names="$names room/$name"
 done
-# shellcheck disable=SC2086 # the names are those of the line above
-[ -z "$links" ] || cp -P $links .
+# shellcheck disable=SC2086 # the names are those of the lines above
+{
+  [ -z "$links" ] || cp -P $links room
+  ln -s $names . # for the commands at the end of this script
+}
 
 # The host's own /dev/net/tun may be for root alone; this one is seen by nobody else.
-cp -a /dev/null /dev/zero /dev/random /dev/urandom dev
-mknod -m 666 dev/net/tun c 10 200
-[ "$kvm" = no ] || mknod -m 666 dev/kvm c 10 232
+cp -a /dev/null /dev/zero /dev/random /dev/urandom room/dev
+mknod -m 666 room/dev/net/tun c 10 200
+[ "$kvm" = no ] || mknod -m 666 room/dev/kvm c 10 232
 
-mount --bind -o nosuid,nodev,noexec "$machine" machine
+mount --bind -o nosuid,nodev,noexec "$machine" room/machine
 while [ "$1" = --read-only ]; do
-  mkdir -p ".$2"
-  mount --bind -o ro,nosuid,nodev,noexec "$3" ".$2"
+  mkdir -p "room$2"
+  mount --bind -o ro,nosuid,nodev,noexec "$3" "room$2"
   shift 3
 done
 [ "$1" = -- ]
@@ -54,5 +63,5 @@ pivot_root . .old
 cd /
 # umount reads /proc; no process of the room ever sees it.
 umount -l /.old /proc
-exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs \
+exec chroot /room setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs \
   --inh-caps=-all --ambient-caps=-all --bounding-set=-all -- "$@"
