@@ -10,7 +10,7 @@ import { type CpioEntry, packCpio } from '@sandbox-backend/kit';
  * line `vda` is read-only and shared, and `vdc` is the sandbox's private upper layer. With `probe=1`
  * it needs no disk: it says that it runs, and powers off.
  */
-const INIT = `#!/bin/sh
+export const INITRAMFS_INIT = `#!/bin/sh
 export PATH=/bin
 fail() { echo "initramfs: $1" >/dev/console; sleep 1; echo o >/proc/sysrq-trigger; sleep 5; poweroff -f; }
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
@@ -57,7 +57,7 @@ export async function makeInitramfs(options: {
     ...['bin', 'dev', 'proc', 'sys', 'root', 'modules'].map((path) => ({ path, type: 'directory' as const })),
     { path: 'bin/busybox', type: 'file', mode: 0o755, data: await readFile(options.busybox) },
     ...applets.map((name) => ({ path: `bin/${name}`, type: 'symlink' as const, target: 'busybox' })),
-    { path: 'init', type: 'file', mode: 0o755, data: Buffer.from(INIT) },
+    { path: 'init', type: 'file', mode: 0o755, data: Buffer.from(INITRAMFS_INIT) },
     {
       path: 'modules/order',
       type: 'file',

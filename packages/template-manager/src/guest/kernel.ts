@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto';
 import { access, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Operation, run } from '@sandbox-backend/kit';
 import { checkKernelVersion, SandboxError } from '@sandbox-backend/protocol';
-import { makeInitramfs } from './initramfs.ts';
+import { INITRAMFS_INIT, makeInitramfs } from './initramfs.ts';
 import { extractVmlinux } from './vmlinux.ts';
 
 export type Kernel = { version: string; vmlinux: string; initrd: string };
@@ -50,7 +51,12 @@ export async function findKernel(dataRoot: string, version: string): Promise<Ker
 /** Makes `kernels/default` from Debian's cloud kernel package (downloaded and unpacked, not installed), once. */
 export async function prepareDefaultKernel(op: Operation, dataRoot: string): Promise<Kernel> {
   const folder = join(dataRoot, 'kernels', DEFAULT_KERNEL);
-  if (await exists(join(folder, 'initrd'))) return findKernel(dataRoot, DEFAULT_KERNEL);
+  // Made by another recipe than today's: made anew.
+  const recipe = createHash('sha256')
+    .update(JSON.stringify([MODULES, INITRAMFS_INIT]))
+    .digest('hex');
+  const made = await readFile(join(folder, 'recipe'), 'utf8').catch(() => '');
+  if (made === recipe) return findKernel(dataRoot, DEFAULT_KERNEL);
   await mkdir(folder, { recursive: true });
   const work = await mkdtemp(join(dataRoot, 'kernels', '.work-'));
   try {
@@ -70,6 +76,7 @@ export async function prepareDefaultKernel(op: Operation, dataRoot: string): Pro
     await publish(join(folder, 'vmlinux'), vmlinux);
     await publish(join(folder, 'version'), Buffer.from(`${image.slice('vmlinuz-'.length)}\n`));
     await publish(join(folder, 'initrd'), initrd);
+    await publish(join(folder, 'recipe'), Buffer.from(recipe));
   } finally {
     await rm(work, { recursive: true, force: true });
   }

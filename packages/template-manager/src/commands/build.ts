@@ -1,0 +1,162 @@
+import type { Operation } from '@sandbox-backend/kit';
+import { type HostConfig, openHost, paths, readHostConfig } from '@sandbox-backend/machines';
+import { type BuildManifest, SandboxError } from '@sandbox-backend/protocol';
+import { type BuildSpec, buildTemplate } from '../builds/build.ts';
+import { prepareEnvdDisk } from '../guest/envd-bundle.ts';
+import { DEFAULT_KERNEL, findKernel, prepareDefaultKernel } from '../guest/kernel.ts';
+import { buildRootfs, findCachedRootfs, type Rootfs } from '../rootfs/build.ts';
+import { pruneCache } from '../rootfs/prune.ts';
+import { readEnvironmentFile } from '../spec/environment-file.ts';
+import { loadTemplateSpec } from '../spec/load.ts';
+import type { TemplateSpec } from '../spec/template-spec.ts';
+
+/** The level of the E2B protocol that envd speaks, by which a client knows what it may ask. */
+const ENVD_VERSION = '0.6.13';
+
+/** Images and root file systems of templates that nobody builds any more are let go beyond this. */
+const CACHE_BYTES = 20 * 1024 ** 3;
+
+/** `template-manager --template FILE`: from a specification to a build in force. */
+export async function build(
+  op: Operation,
+  dataRoot: string,
+  options: { file: string; refresh: boolean; json: boolean },
+): Promise<void> {
+  const { spec, warnings } = await op.phase('read specification', () => loadTemplateSpec(options.file));
+  for (const warning of warnings) console.error(`warning: ${warning}`);
+  const config = { ...readHostConfig(process.env), dataRoot };
+  checkVmm(spec);
+
+  const rootfs = await findOrBuildRootfs(op, spec, dataRoot, options);
+  if (spec.rootfsBuildMode === 'build-rootfs-only') {
+    report(
+      options.json,
+      { template: spec.template, rootfs: rootfs.path },
+      `root file system at ${rootfs.path}`,
+    );
+    return;
+  }
+  const manifest = await bootAndPublish(op, withHypervisor(config, spec), spec, rootfs);
+  await pruneCache(paths.cache(dataRoot), CACHE_BYTES);
+  report(
+    options.json,
+    manifest,
+    `the template ${manifest.template} is built: ${manifest.vcpus} vCPU, ${manifest.memoryMib} MiB, restored for trial in ${manifest.trial.restoreMs} ms
+start a sandbox of it: bin/sandbox-cli sandbox create -t ${manifest.template}`,
+  );
+}
+
+async function findOrBuildRootfs(
+  op: Operation,
+  spec: TemplateSpec,
+  dataRoot: string,
+  options: { refresh: boolean; json: boolean },
+): Promise<Rootfs> {
+  const cacheDir = paths.cache(dataRoot);
+  const { template, diskMib, overlay } = spec;
+  if (spec.rootfsBuildMode === 'skip-build-rootfs') {
+    const cached = await findCachedRootfs(op, { template, diskMib, overlay }, { cacheDir });
+    if (cached) return cached;
+    throw new SandboxError(
+      'failed_precondition',
+      `there is no root file system of ${template} from an earlier build`,
+      {
+        hint: 'Build once with rootfsBuildMode 0 or 1.',
+      },
+    );
+  }
+  return buildRootfs(
+    op,
+    {
+      template,
+      reference: spec.image,
+      noPull: spec.noPull,
+      refresh: options.refresh,
+      diskMib,
+      overlay,
+      ...(spec.authFile ? { authFile: spec.authFile } : {}),
+      ...(options.json ? {} : { onProgress: (text: string) => console.error(`  ${text.trimEnd()}`) }),
+    },
+    { cacheDir },
+  );
+}
+
+async function bootAndPublish(
+  op: Operation,
+  config: HostConfig,
+  spec: TemplateSpec,
+  rootfs: Rootfs,
+): Promise<BuildManifest> {
+  const { dataRoot } = config;
+  if (spec.kernelVersion === DEFAULT_KERNEL) await prepareDefaultKernel(op, dataRoot);
+  const kernel = await findKernel(dataRoot, spec.kernelVersion);
+  const envdDisk = await prepareEnvdDisk(op, paths.envdDisks(dataRoot));
+  await using host = await openHost(op, config, { spareSlots: 0, recover: false });
+  return buildTemplate(op, host, await toBuildSpec(spec, rootfs, { kernel, envdDisk }), {
+    ...(spec.kernelDebugOutput ? { onConsole: (text: string) => void process.stderr.write(text) } : {}),
+  });
+}
+
+async function toBuildSpec(
+  spec: TemplateSpec,
+  rootfs: Rootfs,
+  guest: Pick<BuildSpec, 'kernel' | 'envdDisk'>,
+): Promise<BuildSpec> {
+  const { startCommand } = spec;
+  const defaultUser = spec.defaultUser ?? rootfs.account.name;
+  return {
+    ...guest,
+    template: spec.template,
+    vcpus: spec.vcpus,
+    memoryMib: spec.memoryMib,
+    diskMib: spec.diskMib,
+    overlay: spec.overlay,
+    debug: spec.kernelDebugOutput,
+    env: { ...rootfs.imageConfig.env, ...spec.env },
+    defaultUser,
+    rootfs: { path: rootfs.path, ...(rootfs.upper ? { upper: rootfs.upper } : {}) },
+    envdVersion: ENVD_VERSION,
+    readyTimeoutMs: 5 * 60_000,
+    ...(spec.readyCommand ? { readyCommand: spec.readyCommand } : {}),
+    ...(startCommand
+      ? {
+          startCommand: {
+            cmd: startCommand.cmd,
+            user: defaultUser,
+            env: startCommand.envFile ? await readEnvironmentFile(startCommand.envFile) : {},
+            ...(startCommand.workdir ? { cwd: startCommand.workdir } : {}),
+          },
+        }
+      : {}),
+  };
+}
+
+/** A field that this installation cannot honour is refused before anything is fetched. */
+function checkVmm(spec: TemplateSpec): void {
+  if (spec.vmmType === 'firecracker' || spec.vmmType === 'cloud-hypervisor') {
+    throw new SandboxError(
+      'failed_precondition',
+      `${spec.template} asks for ${spec.vmmType}, which this version does not run`,
+      {
+        hint: 'Set vmmType to "auto" or "qemu".',
+      },
+    );
+  }
+  if (spec.hugePages) {
+    throw new SandboxError(
+      'failed_precondition',
+      `${spec.template} asks for hugePages, from which QEMU cannot restore privately`,
+      {
+        hint: 'Set hugePages to false.',
+      },
+    );
+  }
+}
+
+/** The program of the specification serves for this build alone; sandboxes run with the server's. */
+const withHypervisor = (config: HostConfig, spec: TemplateSpec): HostConfig =>
+  spec.hypervisorPath ? { ...config, qemuBinary: spec.hypervisorPath } : config;
+
+function report(json: boolean, value: unknown, text: string): void {
+  console.log(json ? JSON.stringify(value, undefined, 2) : text);
+}
