@@ -142,6 +142,28 @@ test('two processes never lease the same slot', { skip }, async () => {
   await assertNothingLeft(prefix, folder.path);
 });
 
+test("the host's rules stay until the last pool is closed, and come back when another firewall flushes them", {
+  skip,
+}, async () => {
+  const prefix = testPrefix();
+  await using _sweep = sweep(prefix);
+  await using folder = await scratch();
+  const settings = { stateDir: folder.path, subnet, namePrefix: prefix, spare: 0, refillDelayMs: 1 };
+  const hasRules = async () =>
+    (await run('nft', ['list', 'tables'])).stdout.includes(`sandbox_backend_${prefix}`);
+  {
+    await using first = await openSlotPool(operation(), settings);
+    {
+      await using _second = await openSlotPool(operation(), settings);
+    }
+    assert.equal(await hasRules(), true);
+    await run('nft', ['delete', 'table', 'inet', `sandbox_backend_${prefix}`]);
+    await using _slot = await first.lease(operation());
+    while (!(await hasRules())) await sleep(5);
+  }
+  await assertNothingLeft(prefix, folder.path);
+});
+
 test('what a killed process left is freed at the next opening, except what is kept', { skip }, async () => {
   const prefix = testPrefix();
   await using _sweep = sweep(prefix);

@@ -11,6 +11,7 @@ import { defaultInterface } from './default-interface.ts';
 import { enableForwarding } from './forwarding.ts';
 import { holdLock } from './lock.ts';
 import { findNameserver } from './nameserver.ts';
+import { isPoolOpen, registerPool } from './openers.ts';
 import { reapSlots } from './reap.ts';
 import { hostRules } from './rules.ts';
 import {
@@ -75,13 +76,14 @@ export async function openSlotPool(op: Operation, options: SlotPoolOptions): Pro
   if (!egressInterface) {
     log('warn', 'slots.open', { message: 'this host has no default route: sandboxes have no internet' });
   }
+  const rules = hostRules({ ...settings, table, egressInterface: checkInterface(egressInterface) });
+  const applyRules = (op: Operation) => run('nft', ['-f', '-'], { signal: op.signal, input: rules });
+  let unregister: () => Promise<void>;
   {
     await using _lock = await holdLock(op, stateDir);
     await reapSlots(stateDir, settings.namePrefix, options.keep);
-    await run('nft', ['-f', '-'], {
-      signal: op.signal,
-      input: hostRules({ ...settings, table, egressInterface: checkInterface(egressInterface) }),
-    });
+    await applyRules(op);
+    unregister = await registerPool(stateDir);
   }
 
   const ready: SlotRef[] = [];
@@ -131,7 +133,9 @@ export async function openSlotPool(op: Operation, options: SlotPoolOptions): Pro
     if (refilling || closing.signal.aborted) return;
     refilling = (async () => {
       await sleep(refillDelayMs, undefined, { signal: closing.signal, ref: false });
-      await fill(new Operation('slots.refill', { timeoutMs: 60_000, signal: closing.signal }));
+      const op = new Operation('slots.refill', { timeoutMs: 60_000, signal: closing.signal });
+      await applyRules(op); // a firewall that starts again may flush the rules of all others
+      await fill(op);
     })()
       .catch((caught) => {
         if (!closing.signal.aborted)
@@ -160,8 +164,9 @@ export async function openSlotPool(op: Operation, options: SlotPoolOptions): Pro
     const op = new Operation('slots.close', { timeoutMs: 60_000 });
     await Promise.all(ready.splice(0).map(destroy));
     await using _lock = await holdLock(op, stateDir);
+    await unregister();
     // The rules stay as long as any slot does: a machine that outlives its server is still fenced in.
-    if ((await readClaims(stateDir)).size === 0) {
+    if ((await readClaims(stateDir)).size === 0 && !(await isPoolOpen(stateDir))) {
       await run('nft', ['-f', '-'], { input: `table inet ${table} {}\ndelete table inet ${table}\n` });
     }
   }
