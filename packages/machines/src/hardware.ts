@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { VmmIdentity } from '@sandbox-backend/protocol';
 import type { DiskSpec, Hardware } from '@sandbox-backend/vmm';
 import { BUILD_FILES } from './builds/paths.ts';
 
@@ -33,7 +34,11 @@ export function disksOf(options: {
 export const writableDisk = (overlay: boolean) => (overlay ? BUILD_FILES.upper : BUILD_FILES.rootfs);
 
 /** Every argument has its reason here. */
-export function kernelCommandLine(options: { overlay: boolean; debug: boolean }): string {
+export function kernelCommandLine(options: {
+  overlay: boolean;
+  debug: boolean;
+  accelerator: VmmIdentity['accelerator'];
+}): string {
   return [
     'console=ttyS0',
     options.debug ? 'loglevel=7' : 'quiet loglevel=1', // serial output is the main cost of an emulated boot
@@ -42,6 +47,8 @@ export function kernelCommandLine(options: { overlay: boolean; debug: boolean })
     'random.trust_cpu=on',
     'cryptomgr.notests no_timer_check rcupdate.rcu_expedited=1', // boot time
     'i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd', // no keyboard to probe for
+    // An emulated processor does not speculate: the guest's defences against it only cost instructions.
+    ...(options.accelerator === 'tcg' ? ['mitigations=off'] : []),
     ...(options.overlay ? ['overlay=1'] : []),
   ].join(' ');
 }

@@ -42,7 +42,7 @@ export async function openHost(
     vmm: qemuVmm(config.qemuBinary, identity),
     acceleratorReason: reason,
     slots,
-    openRoom,
+    openRoom: (step, spec) => openRoom(step, { ...spec, kvm: accelerator === 'kvm' }),
     [Symbol.asyncDispose]: () => slots[Symbol.asyncDispose](),
   };
 }

@@ -18,11 +18,20 @@ export async function recoverMachine(
   const slot = held.use(await deps.slots.adopt(record.room.slot));
   // Opened even when the VMM is unknown: disposing of the room ends whatever still runs in it.
   const room = held.use(await deps.openRoom(op, record.room));
-  const machine = record.machine && (await deps.vmm.recover(op, record.machine, room));
+  const machine = await findMachine();
   if (!machine) return undefined;
   held.use(machine);
   record.owner = await thisProcess();
   await writeRecord(deps.dataRoot, record);
   const owned = held.move();
   return { record, machine, slot, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+
+  async function findMachine() {
+    try {
+      return record.machine && (await deps.vmm.recover(op, record.machine, room));
+    } catch (caught) {
+      held.move(); // it may live and only not answer now: a sandbox is never ended for that
+      throw caught;
+    }
+  }
 }

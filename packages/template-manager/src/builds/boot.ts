@@ -69,7 +69,7 @@ export async function bootMachine(
         hardware: hardwareOf(request, disksOf({ directory, overlay, writable }), slot.ref),
         kernel: request.kernel.vmlinux,
         initrd: request.kernel.initrd,
-        commandLine: kernelCommandLine(request),
+        commandLine: kernelCommandLine({ ...request, accelerator: deps.vmm.identity.accelerator }),
         memoryFile: join(directory, BUILD_FILES.memory),
       },
       room,

@@ -41,7 +41,7 @@ async function post(op: Operation, address: string, path: string, body: unknown)
 
 /** What every sandbox does first is done once here, so that its pages are in the snapshot. */
 async function warmUp(op: Operation, spec: BuildSpec, address: string): Promise<void> {
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < 20; round++) {
     await runInGuest(op, address, {
       cmd: '/bin/bash',
       args: ['-l', '-c', 'true'],

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, chown, open, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, chown, lstat, open, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { syncFolder, writeFileAtomic } from '@sandbox-backend/kit';
 import { BUILD_FILES, paths, readRecords } from '@sandbox-backend/machines';
-import { type BuildManifest, isBuildId } from '@sandbox-backend/protocol';
+import { type BuildManifest, isBuildId, SandboxError } from '@sandbox-backend/protocol';
 
 /** Hashing all of memory would cost more than restoring it; device state is what a bit error makes worthless. */
 const HASHED: readonly string[] = [BUILD_FILES.state];
@@ -18,6 +18,10 @@ export async function freezeFiles(directory: string, manifest: BuildManifest): P
       continue;
     }
     const path = join(directory, name);
+    // The VMM could write here: a link in place of a file would have us open up another file of this host.
+    if (!(await lstat(path)).isFile()) {
+      throw new SandboxError('internal', `${name} of the build is not a file: the VMM replaced it`);
+    }
     await chown(path, 0, 0);
     await chmod(path, 0o444);
     await using file = await open(path, 'r');
