@@ -1,0 +1,1 @@
+export { ENVD_VERSION } from './version.ts';
