@@ -8,27 +8,28 @@ import { BUILD_FILES } from './builds/paths.ts';
  * `vdc`, the private upper layer. Boot and restore must agree on it.
  */
 export function disksOf(options: {
-  directory: string;
+  /** The read-only disks that machines share. */
+  envd: string;
+  rootfs: string;
   overlay: boolean;
   /** The one disk that this machine writes: the root file system, or with an overlay the upper layer. */
   writable: { path: string; format: DiskSpec['format'] };
 }): DiskSpec[] {
-  const { directory, overlay, writable } = options;
-  const envd: DiskSpec = {
-    id: 'envd',
-    path: join(directory, BUILD_FILES.envd),
-    format: 'raw',
-    readOnly: true,
-  };
+  const { overlay, writable } = options;
+  const envd: DiskSpec = { id: 'envd', path: options.envd, format: 'raw', readOnly: true };
   if (!overlay) return [{ id: 'rootfs', ...writable, readOnly: false }, envd];
-  const lower: DiskSpec = {
-    id: 'rootfs',
-    path: join(directory, BUILD_FILES.rootfs),
-    format: 'raw',
-    readOnly: true,
-  };
+  const lower: DiskSpec = { id: 'rootfs', path: options.rootfs, format: 'raw', readOnly: true };
   return [lower, envd, { id: 'upper', ...writable, readOnly: false }];
 }
+
+/** The disks of a machine that is restored from the build in `directory`. */
+export const disksOfBuild = (directory: string, overlay: boolean, writable: Parameters<typeof disksOf>[0]['writable']) =>
+  disksOf({
+    envd: join(directory, BUILD_FILES.envd),
+    rootfs: join(directory, BUILD_FILES.rootfs),
+    overlay,
+    writable,
+  });
 
 /** The file of a build that its machines write, each in a copy of its own. */
 export const writableDisk = (overlay: boolean) => (overlay ? BUILD_FILES.upper : BUILD_FILES.rootfs);

@@ -4,7 +4,7 @@ export { type HostConfig, invalidSetting, readCount, readHostConfig, readOneOf }
 export { type GuestIdentity, initGuest, waitForGuest } from './envd/init.ts';
 export { checkEnvd, ENVD_PORT, requestEnvd } from './envd/request.ts';
 export { type GuestResult, runInGuest } from './envd/run.ts';
-export { disksOf, hardwareOf, kernelCommandLine, writableDisk } from './hardware.ts';
+export { disksOf, disksOfBuild, hardwareOf, kernelCommandLine, writableDisk } from './hardware.ts';
 export { openHost } from './open.ts';
 export { recoverMachine } from './recover.ts';
 export {

@@ -6,7 +6,7 @@ import { SandboxError, vmmDifferences } from '@sandbox-backend/protocol';
 import type { Machine, Vmm } from '@sandbox-backend/vmm';
 import { BUILD_FILES, INSIDE } from './builds/paths.ts';
 import type { Build } from './builds/read.ts';
-import { disksOf, hardwareOf, writableDisk } from './hardware.ts';
+import { disksOfBuild, hardwareOf, writableDisk } from './hardware.ts';
 import { type MachineRecord, machineDirectory, thisProcess, writeRecord } from './ref.ts';
 
 export type MachineDeps = {
@@ -78,7 +78,7 @@ export async function restoreMachine(
       {
         hardware: hardwareOf(
           manifest,
-          disksOf({ directory: build.directory, overlay: manifest.overlay, writable: disk }),
+          disksOfBuild(build.directory, manifest.overlay, disk),
           slot.ref,
         ),
         memoryFile: join(build.directory, BUILD_FILES.memory),

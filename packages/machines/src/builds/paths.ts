@@ -10,6 +10,8 @@ export const paths = {
     join(paths.builds(dataRoot, name), checkBuildId(buildId)),
   /** Symbolic link to the build in force; replaced by a rename. */
   current: (dataRoot: string, name: string) => join(paths.template(dataRoot, name), 'current'),
+  /** Builds in the making; short, since control sockets are in there and the kernel bounds their paths. */
+  work: (dataRoot: string) => join(dataRoot, 'work'),
   machines: (dataRoot: string) => join(dataRoot, 'machines'),
   envdDisks: (dataRoot: string) => join(dataRoot, 'envd'),
   kernels: (dataRoot: string) => join(dataRoot, 'kernels'),

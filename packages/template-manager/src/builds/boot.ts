@@ -1,5 +1,5 @@
 import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Operation } from '@sandbox-backend/kit';
 import {
   BUILD_FILES,
@@ -22,8 +22,11 @@ export type BootRequest = {
   machineId: string;
   template: string;
   buildId: string;
-  /** The build in the making: its disks are here, and its memory comes to be here. */
+  /** The build in the making: its writable disk is here, and its memory comes to be here. */
   directory: string;
+  /** Shared with other builds: the machine reads them, and never has them in a folder of its own. */
+  envdDisk: string;
+  rootfs: { path: string };
   vcpus: number;
   memoryMib: number;
   overlay: boolean;
@@ -54,7 +57,11 @@ export async function bootMachine(
     room: {
       id: request.machineId,
       directory,
-      readOnly: { '/kernel': kernelDirectory },
+      readOnly: {
+        '/kernel': kernelDirectory,
+        '/envd': dirname(request.envdDisk),
+        ...(overlay ? { '/rootfs': dirname(request.rootfs.path) } : {}),
+      },
       slot: slot.ref,
       limits: machineLimits(request),
     },
@@ -66,7 +73,7 @@ export async function bootMachine(
     await deps.vmm.boot(
       op,
       {
-        hardware: hardwareOf(request, disksOf({ directory, overlay, writable }), slot.ref),
+        hardware: hardwareOf(request, disksOf({ envd: request.envdDisk, rootfs: request.rootfs.path, overlay, writable }), slot.ref),
         kernel: request.kernel.vmlinux,
         initrd: request.kernel.initrd,
         commandLine: kernelCommandLine({ ...request, accelerator: deps.vmm.identity.accelerator }),

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, rm } from 'node:fs/promises';
+import { chmod, link, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { acquireFileLock, type Operation, randomId, run } from '@sandbox-backend/kit';
 import {
@@ -15,6 +15,7 @@ import { bootMachine } from './boot.ts';
 import { prepareGuest } from './prepare-guest.ts';
 import { freezeFiles, publishBuild, removeOldBuilds } from './publish.ts';
 import { tryRestore } from './trial.ts';
+import { openWorkFolder } from './work-folder.ts';
 
 /** What a build is made from, once its root file system exists. */
 export type BuildSpec = {
@@ -61,29 +62,33 @@ export async function buildTemplate(
   await removeOldBuilds(deps.dataRoot, spec.template, { keepPrevious: true });
 
   const buildId = randomUUID();
-  const directory = join(folder, `.work-${buildId}`);
-  await mkdir(directory, { mode: 0o700 });
-  held.defer(() => rm(directory, { recursive: true, force: true }));
+  const { path: directory } = held.use(await openWorkFolder(deps.dataRoot, buildId));
 
-  await op.phase('copy disks', () => placeDisks(op, directory, spec));
+  await op.phase('copy disk', () => copyDisk(op, directory, spec));
   await snapshotOnce(op, deps, spec, { buildId, directory }, options);
-  const manifest = await op.phase('freeze', () => freezeFiles(directory, describe(deps, spec, buildId)));
+  const manifest = await op.phase('freeze', async () => {
+    await linkSharedDisks(directory, spec);
+    return freezeFiles(directory, describe(deps, spec, buildId));
+  });
   manifest.trial = await op.phase('trial restore', () => tryRestore(op, deps, { directory, manifest }));
   await op.phase('publish', () => publishBuild(deps.dataRoot, directory, manifest));
   await removeOldBuilds(deps.dataRoot, spec.template, { keepPrevious: true });
   return manifest;
 }
 
-async function placeDisks(op: Operation, directory: string, spec: BuildSpec): Promise<void> {
-  await link(spec.envdDisk, join(directory, BUILD_FILES.envd));
-  const { rootfs } = spec;
-  const writable = writableDisk(spec.overlay);
-  if (spec.overlay) await link(rootfs.path, join(directory, BUILD_FILES.rootfs));
-  const source = spec.overlay ? rootfs.upper : rootfs.path;
+/** The machine's own copy of the disk that it writes. */
+async function copyDisk(op: Operation, directory: string, spec: BuildSpec): Promise<void> {
+  const source = spec.overlay ? spec.rootfs.upper : spec.rootfs.path;
   if (!source) throw new SandboxError('internal', 'an overlay needs an upper disk');
-  await run('cp', ['--reflink=auto', '--sparse=always', source, join(directory, writable)], {
-    signal: op.signal,
-  });
+  const copy = join(directory, writableDisk(spec.overlay));
+  await run('cp', ['--reflink=auto', '--sparse=always', source, copy], { signal: op.signal });
+  await chmod(copy, 0o600);
+}
+
+/** Hard links: every build keeps the very disks that it was made with, at no cost. */
+async function linkSharedDisks(directory: string, spec: BuildSpec): Promise<void> {
+  await link(spec.envdDisk, join(directory, BUILD_FILES.envd));
+  if (spec.overlay) await link(spec.rootfs.path, join(directory, BUILD_FILES.rootfs));
 }
 
 async function snapshotOnce(

@@ -51,7 +51,7 @@ export async function publishBuild(dataRoot: string, work: string, manifest: Bui
 }
 
 /**
- * Removes half-made builds and those that neither the template nor a machine uses. With `keepPrevious` the
+ * Removes builds that neither the template nor a machine uses. With `keepPrevious` the
  * newest of the replaced ones stays, for a start that chose it a moment ago. The caller holds the template's lock.
  */
 export async function removeOldBuilds(
@@ -69,7 +69,7 @@ export async function removeOldBuilds(
     names.filter((name) => isBuildId(name) && !used.has(name)),
   );
   if (options.keepPrevious) replaced.pop();
-  for (const name of [...replaced, ...names.filter((name) => name.startsWith('.work-'))]) {
+  for (const name of replaced) {
     await rm(join(folder, name), { recursive: true, force: true });
   }
 }

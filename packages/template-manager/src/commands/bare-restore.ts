@@ -7,7 +7,7 @@ import {
   BUILD_FILES,
   type Build,
   currentBuild,
-  disksOf,
+  disksOfBuild,
   hardwareOf,
   type MachineDeps,
   openHost,
@@ -66,7 +66,7 @@ async function restoreOnce(
       {
         hardware: hardwareOf(
           manifest,
-          disksOf({ directory: build.directory, overlay: manifest.overlay, writable: disk }),
+          disksOfBuild(build.directory, manifest.overlay, disk),
           slot.ref,
         ),
         memoryFile: join(build.directory, BUILD_FILES.memory),

@@ -92,7 +92,7 @@ async function bootAndPublish(
   const kernel = await findKernel(dataRoot, spec.kernelVersion);
   const envdDisk = await prepareEnvdDisk(op, paths.envdDisks(dataRoot));
   await using host = await openHost(op, config, { spareSlots: 0, recover: false });
-  return buildTemplate(op, host, await toBuildSpec(spec, rootfs, { kernel, envdDisk }), {
+  return await buildTemplate(op, host, await toBuildSpec(spec, rootfs, { kernel, envdDisk }), {
     ...(spec.kernelDebugOutput ? { onConsole: (text: string) => void process.stderr.write(text) } : {}),
   });
 }
