@@ -125,6 +125,17 @@ const refused: [what: string, layers: LayerEntry[][], message: RegExp][] = [
   ['too long a path', [[file('a/'.repeat(2100))]], /longer than 4096/],
   ['too long a name', [[file('a'.repeat(256))]], /longer than 255/],
   ['a root that is no folder', [[file('./')]], /root/],
+  ['a link to nowhere', [[symlink('a', '')]], /layer 1, "a".*without a possible target/],
+  ['a link with too long a target', [[symlink('a', 'x'.repeat(4096))]], /without a possible target/],
+  ['a link with a zero byte', [[symlink('a', 'x\0y')]], /without a possible target/],
+  ['a user below zero', [[entry('a', 'file', { uid: -1 })]], /impossible user number -1/],
+  ['a user that means none', [[dir('a'), dir('a', { uid: 2 ** 32 - 1 })]], /impossible user number/],
+  ['a group too large', [[dir('.', { gid: 2 ** 40 })]], /impossible group number/],
+  [
+    'a device too large',
+    [[entry('a', 'char-device', { device: { major: 4096, minor: 0 } })]],
+    /impossible device number 4096/,
+  ],
 ];
 for (const [what, layers, message] of refused) {
   test(`flatten refuses ${what}`, () => {

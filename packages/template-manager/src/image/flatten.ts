@@ -19,6 +19,8 @@ export type LayerEntry = TarEntry & { member: number; data?: Buffer };
 
 const WHITEOUT = '.wh.';
 const OPAQUE = '.wh..wh..opq';
+/** What Linux can represent; the last user and group number means "none". */
+const MAX = { id: 2 ** 32 - 2, target: 4095, major: 2 ** 12 - 1, minor: 2 ** 20 - 1 };
 
 /**
  * Lays the layers over each other, lowest first, and returns the file system that results: what a
@@ -84,6 +86,7 @@ function linkTarget(tree: Tree, entry: LayerEntry): Node {
 }
 
 function toNode(entry: LayerEntry, layer: number): Node {
+  checkFields(entry);
   const { mode, uid, gid, mtime, xattrs } = entry;
   const common = { mode, uid, gid, mtime, xattrs };
   if (entry.type === 'directory') return makeDirectory(common);
@@ -95,7 +98,30 @@ function toNode(entry: LayerEntry, layer: number): Node {
   return { ...common, type: entry.type, target: entry.target, device: entry.device };
 }
 
-function setOwnFields(node: DirectoryNode, { mode, uid, gid, mtime, xattrs }: LayerEntry): void {
+/** What the host could not write is refused here, where the layer and the path are known. */
+function checkFields({ type, uid, gid, target, device }: LayerEntry): void {
+  for (const [what, value, max] of [
+    ['user', uid, MAX.id],
+    ['group', gid, MAX.id],
+    ...(type.endsWith('-device')
+      ? ([
+          ['device', device.major, MAX.major],
+          ['device', device.minor, MAX.minor],
+        ] as const)
+      : []),
+  ] as const) {
+    if (!Number.isInteger(value) || value < 0 || value > max) {
+      throw new SandboxError('invalid_argument', `it has the impossible ${what} number ${value}`);
+    }
+  }
+  if (type === 'symlink' && (target === '' || target.length > MAX.target || target.includes('\0'))) {
+    throw new SandboxError('invalid_argument', 'it is a symbolic link without a possible target');
+  }
+}
+
+function setOwnFields(node: DirectoryNode, entry: LayerEntry): void {
+  checkFields(entry);
+  const { mode, uid, gid, mtime, xattrs } = entry;
   Object.assign(node, { mode, uid, gid, mtime, xattrs });
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { Operation, run } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
-import { makeOciLayout, muslImage, scratchImage } from '../image/testing/make-image.ts';
+import { type ImageEntry, makeOciLayout, muslImage, scratchImage } from '../image/testing/make-image.ts';
 import { buildRootfs, findCachedRootfs, type RootfsSpec } from './build.ts';
 import { pruneCache } from './prune.ts';
 
@@ -132,6 +132,40 @@ test('devices, capabilities, hard links and setuid reach the disk', { skip }, as
   assert.match(await debugfs(path, 'stat /su'), /Mode:\s+04755[\s\S]*Links: 2/);
   assert.match(await debugfs(path, 'stat /dev/null'), /character special/);
   assert.match(await debugfs(path, 'ea_get -x /ping security.capability'), /= 01 00 00 02 00 20 00/);
+});
+
+/** Folders that make a path of exactly that many bytes. */
+const pathOf = (bytes: number) =>
+  `${'d'.repeat(199)}/`.repeat(Math.floor(bytes / 200)) + 'e'.repeat(bytes % 200);
+
+test('a path that would overflow a buffer of mke2fs is refused, however it came about', {
+  skip,
+}, async () => {
+  await using work = await folder();
+  const half = pathOf(1000).slice(0, -1);
+  const cases: [what: string, code: string | undefined, layers: ImageEntry[][]][] = [
+    ['longest', undefined, [[{ path: pathOf(1999), content: 'x' }]]],
+    ['overflow', 'invalid_argument', [[{ path: pathOf(2039), content: 'x' }]]],
+    [
+      'linked',
+      'invalid_argument',
+      [
+        [
+          { path: half, type: 'directory' },
+          { path: 's', type: 'symlink', target: half },
+          { path: `s/${pathOf(1039)}`, content: 'x' },
+        ],
+      ],
+    ],
+  ];
+  for (const [what, code, layers] of cases) {
+    const layout = join(work.path, what);
+    await makeOciLayout(layout, { layers });
+    const made = buildRootfs(op(), spec(layout), { cacheDir: join(work.path, 'cache') });
+    if (code) await assert.rejects(made, { code, message: /longer than 2000 bytes/ }, what);
+    else await check((await made).path);
+  }
+  await assertNothingUnfinished(join(work.path, 'cache'));
 });
 
 async function smallDisk(mib: number) {

@@ -8,6 +8,7 @@ import type { ImageSource } from '../image/image-source.ts';
 import { type ResolveOptions, resolveImage } from '../image/resolve.ts';
 import { scanLayers } from '../image/scan.ts';
 import { writeTree } from '../image/write-tree.ts';
+import { checkTree } from './check-tree.ts';
 import { EDITS_VERSION, editTree } from './edits.ts';
 import { makeExt4, measureTree } from './ext4.ts';
 import {
@@ -107,6 +108,7 @@ async function make(
   const work = await workFolder(held, cacheDir);
   const tree = await op.phase('read image', async () => flatten(await scanLayers(op, image.layers)));
   const account = editTree(tree, { isBase: image.isBase });
+  checkTree(tree);
   const folder = join(work, 'tree');
   await mkdir(folder);
   await op.phase('unpack', () => writeTree(op, tree, image.layers, folder));

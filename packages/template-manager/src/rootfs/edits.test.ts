@@ -118,6 +118,27 @@ test('an account `user` of the image is left as it is', () => {
   assert.equal(text(tree, 'etc/profile'), '"$(id -u)"', 'only our own base is tuned');
 });
 
+test('accounts that cannot be read are never replaced', () => {
+  const unread: Node = { ...makeFile(''), content: { layer: 0, member: 0 }, size: 300_000 };
+  for (const path of ['etc/passwd', 'etc/group', 'etc/shadow']) {
+    assert.throws(() => editTree(treeOf({ [path]: unread }), { isBase: false }), {
+      code: 'invalid_argument',
+      message: new RegExp(path),
+    });
+  }
+  const linked = { 'etc/passwd': symlink('/opt/accounts'), 'opt/accounts': unread };
+  assert.throws(() => editTree(treeOf(linked), { isBase: false }), { code: 'invalid_argument' });
+});
+
+test('a lost+found that is no folder makes way for the one of every disk', () => {
+  const tree = treeOf({ 'lost+found': 'file' });
+  editTree(tree, { isBase: false });
+  assert.equal(lookUp(tree, ['lost+found']), undefined);
+  const kept = treeOf({ 'lost+found/x': 'x' });
+  editTree(kept, { isBase: false });
+  assert.equal(text(kept, 'lost+found/x'), 'x');
+});
+
 test('a home that exists goes to the account that is made for it; a senseless one is no folder', () => {
   const tree = treeOf({ 'home/user': makeDirectory() });
   editTree(tree, { isBase: false });

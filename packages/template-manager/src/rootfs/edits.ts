@@ -1,3 +1,4 @@
+import { SandboxError } from '@sandbox-backend/protocol';
 import {
   type DirectoryNode,
   findDirectory,
@@ -45,6 +46,8 @@ export function editTree(tree: Tree, options: { isBase: boolean }): Account {
   for (const [path, mode] of MOUNT_POINTS) {
     if (lookUp(tree, splitPath(path))?.type !== 'directory') put(tree, path, makeFolder(mode));
   }
+  // mke2fs makes this folder itself.
+  if (lookUp(tree, ['lost+found'])?.type !== 'directory') tree.root.children.delete('lost+found');
   for (const path of ['etc', 'run', 'tmp']) ensureFolder(tree, path);
   ensureFolder(tree, 'tmp').mode = 0o1777;
   const account = ensureUser(tree);
@@ -57,7 +60,7 @@ export function editTree(tree: Tree, options: { isBase: boolean }): Account {
 }
 
 function ensureUser(tree: Tree): Account {
-  const read = (path: string) => contentOf(followPath(tree, path));
+  const read = (path: string) => readAccounts(tree, path);
   const before = {
     passwd: read('etc/passwd') ?? 'root:x:0:0:root:/root:/bin/sh\n',
     group: read('etc/group') ?? 'root:x:0:\n',
@@ -74,6 +77,19 @@ function ensureUser(tree: Tree): Account {
     put(tree, 'etc/sudoers.d/user', makeText('user ALL=(ALL) NOPASSWD:ALL\n', 0o440));
   }
   return account;
+}
+
+/**
+ * Errors: `invalid_argument` for a file that was too large to keep or lies under another name: to replace it
+ * would take the image's accounts away.
+ */
+function readAccounts(tree: Tree, path: string): string | undefined {
+  const node = followPath(tree, path);
+  const content = contentOf(node);
+  if (node?.type !== 'file' || content !== undefined) return content;
+  throw new SandboxError('invalid_argument', `the image cannot be used: its /${path} cannot be read`, {
+    hint: 'Make it an ordinary file of less than 256 KiB.',
+  });
 }
 
 function makeHome(tree: Tree, account: Account, isNew: boolean): void {
