@@ -1,6 +1,6 @@
 /**
  * IPv4 that is not the internet: this host's surroundings, cloud metadata (169.254.169.254), other
- * guests, and what the IANA special-purpose registry lists as not globally reachable.
+ * guests, and what the IANA special-purpose registry reserves, but for ranges that some networks do route.
  */
 export const NOT_INTERNET = [
   '0.0.0.0/8',
@@ -14,7 +14,5 @@ export const NOT_INTERNET = [
   '192.88.99.0/24',
   '192.168.0.0/16',
   '198.18.0.0/15',
-  '198.51.100.0/24',
-  '203.0.113.0/24',
   '224.0.0.0/3',
 ] as const;

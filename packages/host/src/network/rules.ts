@@ -79,6 +79,8 @@ export function slotRules({ addresses, nameserver }: SlotRules): string {
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     oifname "${UPLINK}" snat ip to ${addresses.slot}
+    # The guest knows the host by one address, whichever slot it is in.
+    oifname "${GUEST.tap}" snat ip to ${GUEST.gateway}
   }
   chain input {
     type filter hook input priority filter; policy drop;

@@ -28,7 +28,7 @@ export function findBun(): string {
 /** Bundles envd to one file and puts it on its disk; does nothing when the disk of this version exists. */
 export async function prepareEnvdDisk(op: Operation, folder: string): Promise<string> {
   const bun = findBun();
-  const source = join(import.meta.dirname, '..', '..', '..', 'envd', process.env.ENVD_TEMP ?? 'src/main.ts');
+  const source = join(import.meta.dirname, '..', '..', '..', 'envd', 'src', 'main.ts');
   const bundle = join(folder, `envd-${process.pid}.js`);
   await mkdir(folder, { recursive: true });
   try {
