@@ -142,12 +142,12 @@ describe('a host that is not as it should be', () => {
     chmodSync(folder, 0o755);
     chmodSync(fake, 0o755);
     try {
-      const before = holdings();
       await using server = await startServer({
         SANDBOX_QEMU: fake,
         SANDBOX_ACCELERATOR: 'tcg',
         SANDBOX_SPARE_SLOTS: '0',
       });
+      const before = holdings();
       const response = await fetch(`${server.apiUrl}/sandboxes`, {
         method: 'POST',
         headers: { 'X-API-KEY': server.apiKey, 'content-type': 'application/json' },

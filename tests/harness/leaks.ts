@@ -33,8 +33,17 @@ function processes(): string[] {
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => {
       const uid = statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid ?? 0;
+      if (readText(`/proc/${pid}/cmdline`) === '') return false; // ended, and not reaped yet
       return uid >= Number(hostEnv.SANDBOX_UID_BASE) && uid < Number(hostEnv.SANDBOX_UID_BASE) + 65536;
     });
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 function readNames(path: string): string[] {

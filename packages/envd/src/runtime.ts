@@ -184,6 +184,18 @@ export function readDescriptor(fd: number): Reader {
   };
 }
 
+/** Reads an inotify descriptor, which cannot be opened anew as a pipe can; `cancel` closes it. */
+export function readInotify(fd: number): Reader {
+  const reader = Bun.file(fd).stream().getReader();
+  return {
+    read: () => reader.read(),
+    cancel() {
+      reader.cancel().catch(() => {}); // closes the copy of the descriptor that the stream has
+      closeSync(fd);
+    },
+  };
+}
+
 // ---- The C library ----
 
 const O_CLOEXEC = 0o2000000;
@@ -283,7 +295,7 @@ const TCOON = 1;
 /** Stops or starts what the programs of a terminal print: their writes wait. `fd` is the programs' side. */
 export const holdTerminal = (fd: number, hold: boolean) => libc().tcflow(fd, hold ? TCOOFF : TCOON) === 0;
 
-/** inotify: a descriptor to be read with `readDescriptor`. */
+/** inotify: a descriptor to be read with `readInotify`. */
 export function openInotify(): number {
   const fd = libc().inotify_init1(O_CLOEXEC | constants.O_NONBLOCK);
   if (fd < 0) throw new Error('inotify_init1 failed: too many watches');

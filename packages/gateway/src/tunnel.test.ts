@@ -1,23 +1,17 @@
 import assert from 'node:assert/strict';
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import test from 'node:test';
 import { ID, read, send, startGuest, startTestGateway, to } from './testing/guest.ts';
 import { dialThroughEnvd } from './tunnel.ts';
 
 test('a port that is not open on the address of the guest is reached through envd, with its token', async () => {
   await using service = await startGuest((_req, res) => res.end('from loopback'));
-  await using envd = await startGuest((_req, res) => res.writeHead(502).end());
-  const tokens: unknown[] = [];
-  envd.server.on('upgrade', (req, socket) => {
-    tokens.push(req.headers['x-access-token']);
-    const port = Number(new URL(req.url!, 'http://envd').searchParams.get('port'));
-    const inner = connect(port, '127.0.0.2', () => {
-      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n');
-      socket.pipe(inner).pipe(socket);
-    });
-    inner.on('error', () => socket.end('HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n'));
-    socket.on('error', () => inner.destroy());
-    socket.on('close', () => inner.destroy());
+  const tokens: string[] = [];
+  await using envd = await startFakeEnvd((line) => {
+    const [, port, token] = /^CONNECT (\d+) (\S+)$/.exec(line) ?? [];
+    tokens.push(token!);
+    return Number(port);
   });
   // Nothing but envd answers at the address, so that the service is on "loopback" only.
   const dialed: number[] = [];
@@ -26,7 +20,7 @@ test('a port that is not open on the address of the guest is reached through env
     {
       dialLoopback: (route, port, signal) => {
         dialed.push(port);
-        return dialThroughEnvd({ ...route, address: '127.0.0.2', envdPort: envd.port }, port, signal);
+        return dialThroughEnvd({ ...route, address: '127.0.0.2' }, port, signal, envd.port);
       },
     },
   );
@@ -39,3 +33,24 @@ test('a port that is not open on the address of the guest is reached through env
   assert.equal(JSON.parse(closed.body).message, 'The sandbox is running but port is not open');
   assert.equal(JSON.parse(closed.body).sandboxId, ID);
 });
+
+/** envd's side of the tunnel: one line, one answer, then raw bytes. */
+async function startFakeEnvd(portOf: (line: string) => number) {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', (chunk) => {
+      const inner = connect(portOf(chunk.toString().trimEnd()), '127.0.0.2', () => {
+        socket.write('OK\n');
+        socket.pipe(inner).pipe(socket);
+      });
+      inner.on('error', () => socket.end('ERR closed\n'));
+      socket.on('close', () => inner.destroy());
+    });
+  });
+  server.listen(0, '127.0.0.2');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    [Symbol.asyncDispose]: async () => void server.close(),
+  };
+}

@@ -1,45 +1,50 @@
-import { request } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { RunningRoute } from './link.ts';
 
+/** Where envd opens connections to the guest's loopback; the protocol is told in envd's `tunnel.ts`. */
+export const TUNNEL_PORT = 49982;
+
 const ANSWER_TIMEOUT_MS = 5_000;
+const MAX_ANSWER_BYTES = 64;
 
 /**
- * Asks the guest's envd for a connection to a port of its loopback, over a connection that switches
- * protocols; undefined when nothing listens there either.
+ * Asks the guest's envd for a connection to a port of its loopback: one line there, one line back, and then
+ * the connection is one to the service; undefined when nothing listens there either.
  */
 export function dialThroughEnvd(
   route: RunningRoute,
   port: number,
   signal: AbortSignal,
+  tunnelPort = TUNNEL_PORT,
 ): Promise<Duplex | undefined> {
   return new Promise((resolve) => {
-    const ask = request({
-      host: route.address,
-      port: route.envdPort,
-      path: `/tunnel?port=${port}`,
-      headers: {
-        Connection: 'Upgrade',
-        Upgrade: 'tcp',
-        ...(route.accessToken && { 'X-Access-Token': route.accessToken }),
-      },
-      signal,
-    });
-    const timer = setTimeout(() => ask.destroy(), ANSWER_TIMEOUT_MS);
-    const settle = (socket: Duplex | undefined) => {
+    const socket = connect({ host: route.address, port: tunnelPort, noDelay: true, signal });
+    const timer = setTimeout(() => socket.destroy(), ANSWER_TIMEOUT_MS);
+    const settle = (result: Socket | undefined) => {
       clearTimeout(timer);
-      resolve(socket);
+      socket.off('close', refused);
+      if (!result) socket.destroy();
+      resolve(result);
     };
-    ask.once('upgrade', (_answer, socket, head) => {
-      if (head.length > 0) socket.unshift(head);
-      socket.setNoDelay(true);
+    const refused = () => settle(undefined);
+    socket.on('error', () => {}); // 'close' follows
+    socket.once('close', refused);
+    socket.once('connect', () =>
+      socket.write(`CONNECT ${port} ${route.accessToken ?? ''}`.trimEnd().concat('\n')),
+    );
+    let answer = Buffer.alloc(0);
+    const onData = (chunk: Buffer) => {
+      answer = Buffer.concat([answer, chunk]);
+      const end = answer.indexOf('\n');
+      if (end < 0 && answer.length < MAX_ANSWER_BYTES) return;
+      socket.off('data', onData);
+      if (answer.toString('latin1', 0, end) !== 'OK') return settle(undefined);
+      socket.pause();
+      const rest = answer.subarray(end + 1);
+      if (rest.length > 0) socket.unshift(rest);
       settle(socket);
-    });
-    ask.once('response', (answer) => {
-      answer.destroy();
-      settle(undefined);
-    });
-    ask.on('error', () => settle(undefined));
-    ask.end();
+    };
+    socket.on('data', onData);
   });
 }

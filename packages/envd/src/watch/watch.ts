@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { SandboxError } from '@sandbox-backend/protocol';
 import { fileError } from '../files/errno.ts';
 import { type EntryInfo, entryOf } from '../filesystem/entry.ts';
-import { addInotifyWatch, openInotify, type Reader, readDescriptor, removeInotifyWatch } from '../runtime.ts';
+import { addInotifyWatch, openInotify, type Reader, readInotify, removeInotifyWatch } from '../runtime.ts';
 import type { Users } from '../users/users.ts';
 import { type Inotify, parseInotify } from './inotify.ts';
 
@@ -56,7 +56,7 @@ export function watchFolder(
   checkRoot(root, options);
   const fd = openInotify();
   const folders = new Map<number, string>();
-  const reader: Reader = readDescriptor(fd);
+  const reader: Reader = readInotify(fd);
 
   const emit = (name: string, type: string) => {
     const event: FilesystemEvent = { name, type };
