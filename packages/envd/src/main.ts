@@ -23,6 +23,8 @@ const guest: Guest = {
 };
 const http = serveHttp(options, (request, peer) => route(guest, request, peer));
 const tunnel = serveTunnel(guest);
+// Port 0 is any free port: whoever asked for one reads below which it is.
+options.port = http.port;
+options.tunnelPort = tunnel.port;
 warmLibC();
-// Port 0 is any free port: whoever asked for one reads here which it is.
 console.error(`envd: listening on ${http.port}, tunnel on ${tunnel.port}`);

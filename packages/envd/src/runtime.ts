@@ -349,6 +349,8 @@ export type Connection = {
   close(): void;
 };
 
+const LINGER_SECONDS = 30;
+
 type TcpSocket = import('bun').Socket<Relay>;
 
 class Relay implements Connection {
@@ -365,8 +367,9 @@ class Relay implements Connection {
       this.rest = Buffer.concat([this.rest, bytes]);
       return false;
     }
-    const written = this.socket?.write(bytes) ?? 0;
-    if (written < bytes.length) this.rest = Buffer.from(bytes.subarray(Math.max(written, 0)));
+    const written = this.socket?.write(bytes) ?? -1;
+    if (written < 0) return true; // it is closed: what is written to it is lost
+    if (written < bytes.length) this.rest = Buffer.from(bytes.subarray(written));
     return this.rest.length === 0;
   }
 
@@ -384,7 +387,9 @@ class Relay implements Connection {
   }
 
   close(): void {
-    this.socket?.end();
+    // One that has ended already may still be delivering; a peer that never closes is not waited for.
+    if (this.ending) this.socket?.timeout(LINGER_SECONDS);
+    else this.socket?.end();
   }
 
   drained(): void {
@@ -404,6 +409,7 @@ const relayHandlers = {
   end: (socket: TcpSocket) => socket.data.onEnd?.(),
   close: (socket: TcpSocket) => socket.data.onClose?.(),
   error: (socket: TcpSocket) => socket.data.onClose?.(),
+  timeout: (socket: TcpSocket) => socket.terminate(),
 };
 
 export function listenTcp(

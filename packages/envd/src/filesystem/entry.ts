@@ -63,18 +63,19 @@ function typeOf(stat: Stats): EntryInfo['type'] {
 }
 
 /** By the file type bits of a mode, the letters that Go's `os.FileMode` prints. */
-const TYPE_LETTERS: Record<number, string> = {
-  9604: 'd',
-  21609: 'L',
-  14406: 'D',
-  2401: 'p',
-  26411: 'S',
-  4802: 'Dc',
-};
+const TYPE_LETTERS: readonly [number, string][] = [
+  [0o100000, ''],
+  [0o040000, 'd'],
+  [0o120000, 'L'],
+  [0o060000, 'D'],
+  [0o010000, 'p'],
+  [0o140000, 'S'],
+  [0o020000, 'Dc'],
+];
 
 /** As Go prints a mode: `-rw-r--r--`, `drwxr-xr-x`, `Lrwxrwxrwx`, `dtrwxrwxrwx`. */
 export function permissionsOf(mode: number): string {
-  const type = TYPE_LETTERS[mode & 0o170000] ?? '';
+  const type = TYPE_LETTERS.find(([bits]) => bits === (mode & 0o170000))?.[1] ?? '';
   const u = mode & 0o4000 ? 'u' : '';
   const g = mode & 0o2000 ? 'g' : '';
   const sticky = mode & 0o1000 ? 't' : '';

@@ -31,6 +31,8 @@ export class GuestProcess {
   private readonly subscribers = new Set<EventStream>();
   private sources = 0;
   private held = false;
+  /** Resolves when another reader comes, who may have room. */
+  private joined: PromiseWithResolvers<void> | undefined;
   private writing: Promise<void> = Promise.resolve();
   private waitingBytes = 0;
   private exit: Exit | undefined;
@@ -59,6 +61,8 @@ export class GuestProcess {
       stream.end();
     } else {
       this.subscribers.add(stream);
+      this.joined?.resolve();
+      this.joined = undefined;
     }
   }
 
@@ -120,7 +124,10 @@ export class GuestProcess {
 
   /** Resolves when at least one reader can take more, or none is left. */
   async room(): Promise<void> {
-    while (this.blocked()) await Promise.race([...this.subscribers].map((stream) => stream.drained()));
+    while (this.blocked()) {
+      this.joined ??= Promise.withResolvers<void>();
+      await Promise.race([this.joined.promise, ...[...this.subscribers].map((stream) => stream.drained())]);
+    }
   }
 
   /** Writes to its standard input, after what was written before; resolves when the kernel has it all. */

@@ -107,7 +107,7 @@ describe('watches', { skip: whyNot() }, () => {
     {
       await using calls = await stream(envd.url, 'filesystem.Filesystem/WatchDir', { path: '/tmp' });
       await calls.next();
-      assert.equal(inotifies(), before + 1);
+      assert.ok(inotifies() > before);
     }
     await until('the descriptor is closed', () => inotifies() === before);
   });

@@ -70,7 +70,7 @@ export function watchFolder(
     onEvent(event);
   };
 
-  /** Watches a folder and those in it. What is found in a new one came before its watch and is reported as made. */
+  /** Watches a folder and those in it. What is found in a new one came before its watch and is reported as made and written. */
   const add = (relative: string, isNew: boolean) => {
     const path = join(root, relative);
     const watch = addInotifyWatch(fd, path, WATCHED);
@@ -80,6 +80,7 @@ export function watchFolder(
     for (const entry of entriesOf(path)) {
       const name = join(relative, entry.name);
       if (isNew) emit(name, 'EVENT_TYPE_CREATE');
+      if (isNew && entry.isFile() && hasContent(join(root, name))) emit(name, 'EVENT_TYPE_WRITE');
       if (entry.isDirectory()) add(name, isNew);
     }
   };
@@ -153,6 +154,10 @@ function checkRoot(root: string, options: WatchOptions): void {
   } catch (caught) {
     throw fileError(caught, root);
   }
+}
+
+function hasContent(path: string): boolean {
+  return (statSync(path, { throwIfNoEntry: false })?.size ?? 0) > 0;
 }
 
 function entriesOf(path: string) {
