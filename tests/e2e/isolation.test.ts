@@ -99,7 +99,7 @@ describe('a hostile guest', () => {
       );
       const headers = { 'E2b-Sandbox-Id': one.sandboxId, 'E2b-Sandbox-Port': String(port) };
       let text = '';
-      for (let round = 0; round < 100 && !text.includes(`port-${port}`); round++) {
+      for (let round = 0; round < 30 && !text.includes(`port-${port}`); round++) {
         text = await (await fetch(`${server.sandboxUrl}/p${port}`, { headers })).text();
         await new Promise((resolve) => setTimeout(resolve, 100));
       }

@@ -33,18 +33,20 @@ export function dialThroughEnvd(
     socket.once('connect', () =>
       socket.write(`CONNECT ${port} ${route.accessToken ?? ''}`.trimEnd().concat('\n')),
     );
+    // Read by hand, so that the socket is handed on as it came: neither flowing nor paused.
     let answer = Buffer.alloc(0);
-    const onData = (chunk: Buffer) => {
-      answer = Buffer.concat([answer, chunk]);
+    const onReadable = () => {
+      for (let chunk = socket.read() as Buffer | null; chunk; chunk = socket.read() as Buffer | null) {
+        answer = Buffer.concat([answer, chunk]);
+      }
       const end = answer.indexOf('\n');
       if (end < 0 && answer.length < MAX_ANSWER_BYTES) return;
-      socket.off('data', onData);
+      socket.off('readable', onReadable);
       if (answer.toString('latin1', 0, end) !== 'OK') return settle(undefined);
-      socket.pause();
       const rest = answer.subarray(end + 1);
       if (rest.length > 0) socket.unshift(rest);
       settle(socket);
     };
-    socket.on('data', onData);
+    socket.on('readable', onReadable);
   });
 }
