@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Identity } from './guest.ts';
 import { isRecord, textRecord } from './http/json.ts';
+import { logLine } from './log.ts';
 
 /** The identity before `/init`: what the template says, or what an envd before this one was told. */
 export function readIdentity(configFile: string, stateFile: string): Identity {
@@ -32,6 +33,6 @@ function readJson(file: string): Record<string, unknown> {
   } catch {
     // reported below
   }
-  console.error(`envd: ${file} is not a JSON object and is ignored`);
+  logLine(`${file} is not a JSON object and is ignored`);
   return {};
 }

@@ -1,6 +1,7 @@
 import { readIdentity } from './config.ts';
 import type { Guest } from './guest.ts';
 import { route } from './http/route.ts';
+import { logLine } from './log.ts';
 import { readOptions } from './options.ts';
 import { ProcessTable } from './processes/table.ts';
 import { serveHttp, warmLibC } from './runtime.ts';
@@ -8,10 +9,8 @@ import { serveTunnel } from './tunnel.ts';
 import { Users } from './users/users.ts';
 
 // A failure of one request must not end the daemon that all others hang on.
-process.on('uncaughtException', (error) => console.error(`envd: ${error.stack ?? error}`));
-process.on('unhandledRejection', (reason) =>
-  console.error(`envd: ${reason instanceof Error ? reason.stack : reason}`),
-);
+process.on('uncaughtException', (error) => logLine(`${error.stack ?? error}`));
+process.on('unhandledRejection', (reason) => logLine(`${reason instanceof Error ? reason.stack : reason}`));
 
 const options = readOptions(process.argv.slice(2), process.env);
 const guest: Guest = {
@@ -27,4 +26,4 @@ const tunnel = serveTunnel(guest);
 options.port = http.port;
 options.tunnelPort = tunnel.port;
 warmLibC();
-console.error(`envd: listening on ${http.port}, tunnel on ${tunnel.port}`);
+logLine(`listening on ${http.port}, tunnel on ${tunnel.port}`);

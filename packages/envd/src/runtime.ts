@@ -3,6 +3,7 @@
 import type { Pointer } from 'bun:ffi';
 import { closeSync, constants, openSync } from 'node:fs';
 import type { BunFile, Server, Subprocess } from 'bun';
+import { logLine } from './log.ts';
 
 // ---- HTTP ----
 
@@ -21,7 +22,7 @@ export function serveHttp(
     maxRequestBodySize: Number.MAX_SAFE_INTEGER, // bodies are streamed, and bounded where they are not
     fetch: (request) => answer(request, peer),
     error: (error) => {
-      console.error(`envd: ${error.message}`);
+      logLine(`${error.message}`);
       return new Response(JSON.stringify({ code: 500, message: 'internal error' }), { status: 500 });
     },
   });

@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import type { Guest } from '../guest.ts';
+import { logLine } from '../log.ts';
 
 /** Keeps what /init said, for root alone: an envd that had to be started again must not be open to everybody. */
 export function keepIdentity(guest: Guest): void {
@@ -16,6 +17,6 @@ function writeMarks(sandboxId: string, templateId: string): void {
     writeFileSync('/run/e2b/.E2B_SANDBOX_ID', sandboxId);
     writeFileSync('/run/e2b/.E2B_TEMPLATE_ID', templateId);
   } catch (caught) {
-    console.error(`envd: /run/e2b: ${(caught as Error).message}`);
+    logLine(`/run/e2b: ${(caught as Error).message}`);
   }
 }

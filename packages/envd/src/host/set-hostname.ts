@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { SandboxError } from '@sandbox-backend/protocol';
+import { logLine } from '../log.ts';
 
 const HOSTNAME = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
 const MARK = '# envd';
@@ -14,7 +15,7 @@ export function setHostname(hostname: string): void {
     const after = withHost(before, hostname);
     if (after !== before) writeFileSync(hosts, after);
   } catch (caught) {
-    console.error(`envd: /etc/hosts: ${(caught as Error).message}`); // a read-only image works without it
+    logLine(`/etc/hosts: ${(caught as Error).message}`); // a read-only image works without it
   }
 }
 

@@ -5,6 +5,7 @@ import { listDir } from '../filesystem/list-dir.ts';
 import { makeDir, move, remove, stat } from '../filesystem/verbs.ts';
 import type { Guest } from '../guest.ts';
 import { init } from '../host/init.ts';
+import { logLine } from '../log.ts';
 import {
   closeStdin,
   connect,
@@ -130,7 +131,7 @@ async function call(
 function report(request: Request, pathname: string, error: SandboxError, caught: unknown): void {
   if (error.code !== 'internal') return;
   const where = (caught instanceof Error && caught.stack?.split('\n')[1]?.trim()) || '';
-  console.error(`envd: ${request.method} ${pathname}: ${error.message} ${where}`);
+  logLine(`${request.method} ${pathname}: ${error.message} ${where}`);
 }
 
 /** `http://host:port/path?query` without a URL object. */

@@ -1,6 +1,7 @@
 import { closeSync, writeSync } from 'node:fs';
 import { SandboxError } from '@sandbox-backend/protocol';
 import type { EventStream } from '../http/event-stream.ts';
+import { logLine } from '../log.ts';
 import type { Child, Exit, Reader, Terminal } from '../runtime.ts';
 import { dataEvent, endEvent, type OutputKind, startEvent } from './events.ts';
 import { type EndEvent, endOf } from './exit-status.ts';
@@ -83,7 +84,7 @@ export class GuestProcess {
         }
       }
     } catch (caught) {
-      console.error(`envd: ${kind} of process ${this.pid}: ${(caught as Error).message}`);
+      logLine(`${kind} of process ${this.pid}: ${(caught as Error).message}`);
     }
     this.removeSource();
   }

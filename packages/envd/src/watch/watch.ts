@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { SandboxError } from '@sandbox-backend/protocol';
 import { fileError } from '../files/errno.ts';
 import { type EntryInfo, entryOf } from '../filesystem/entry.ts';
+import { logLine } from '../log.ts';
 import { addInotifyWatch, openInotify, type Reader, readInotify, removeInotifyWatch } from '../runtime.ts';
 import type { Users } from '../users/users.ts';
 import { type Inotify, parseInotify } from './inotify.ts';
@@ -131,7 +132,7 @@ export function watchFolder(
       if (done || !open) return;
       if (value) for (const event of parseInotify(value)) handle(event);
     }
-  })().catch((error: Error) => console.error(`envd: watch of ${root}: ${error.message}`));
+  })().catch((error: Error) => logLine(`watch of ${root}: ${error.message}`));
   return {
     close() {
       open = false;

@@ -4,6 +4,7 @@ import {
   type HeldMachine,
   type MachineDeps,
   restoreMachine,
+  runInGuest,
   waitForGuest,
 } from '@sandbox-backend/machines';
 import { SandboxError } from '@sandbox-backend/protocol';
@@ -28,7 +29,7 @@ export type WarmPoolOptions = {
 };
 
 /**
- * Keeps machines that are restored, have answered once and are paused again: they cost memory and no
+ * Keeps machines that are restored, have run once and are paused again: they cost memory and no
  * processor time, and a claim need not wait for a VMM to start or for an emulator to translate envd anew.
  * A machine whose template runs a start command is never run ahead of its claim.
  */
@@ -118,6 +119,12 @@ function watch(machines: HeldMachine[], machine: HeldMachine): void {
   });
 }
 
+/** The first program of a sandbox is the slowest without KVM: its code, and envd's to start it, is translated here. */
+async function rehearse(op: Operation, address: string, user: string): Promise<void> {
+  const program = { cmd: '/bin/bash', args: ['-l', '-c', 'true'], user };
+  await runInGuest(op, address, program).catch(() => undefined); // an image without a shell has no such program
+}
+
 async function makeWarm(deps: MachineDeps, build: Build, signal: AbortSignal): Promise<HeldMachine> {
   const op = new Operation('warm a machine', { timeoutMs: 60_000, signal });
   await using held = new AsyncDisposableStack();
@@ -125,6 +132,7 @@ async function makeWarm(deps: MachineDeps, build: Build, signal: AbortSignal): P
   if (build.manifest.startCommand === undefined) {
     await machine.machine.resume(op);
     await waitForGuest(op, machine.machine, machine.slot.ref.address);
+    await rehearse(op, machine.slot.ref.address, build.manifest.defaultUser);
     await machine.machine.pause(op);
   }
   held.move();

@@ -73,7 +73,11 @@ export async function bootMachine(
     await deps.vmm.boot(
       op,
       {
-        hardware: hardwareOf(request, disksOf({ envd: request.envdDisk, rootfs: request.rootfs.path, overlay, writable }), slot.ref),
+        hardware: hardwareOf(
+          request,
+          disksOf({ envd: request.envdDisk, rootfs: request.rootfs.path, overlay, writable }),
+          slot.ref,
+        ),
         kernel: request.kernel.vmlinux,
         initrd: request.kernel.initrd,
         commandLine: kernelCommandLine({ ...request, accelerator: deps.vmm.identity.accelerator }),

@@ -39,9 +39,9 @@ async function post(op: Operation, address: string, path: string, body: unknown)
   checkEnvd(response, path.slice(1));
 }
 
-/** What every sandbox does first is done once here, so that its pages are in the snapshot. */
+/** What every sandbox does first is done here, often enough that its pages and envd's compiled code are in the snapshot. */
 async function warmUp(op: Operation, spec: BuildSpec, address: string): Promise<void> {
-  for (let round = 0; round < 20; round++) {
+  for (let round = 0; round < 60; round++) {
     await runInGuest(op, address, {
       cmd: '/bin/bash',
       args: ['-l', '-c', 'true'],
