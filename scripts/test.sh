@@ -23,6 +23,7 @@ if [ "$kind" = all ] || [ "$kind" = unit ] || [ "$kind" = e2e ]; then
   say "preparing the guest in $SANDBOX_DATA_ROOT"
   mkdir -p "$SANDBOX_DATA_ROOT"
   bin/template-manager prepare
+  export KERNEL=$SANDBOX_DATA_ROOT/kernels/default/vmlinux
 fi
 if [ "$kind" = all ] || [ "$kind" = unit ]; then
   say 'tests beside the code'

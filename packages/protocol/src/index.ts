@@ -1,4 +1,5 @@
 export * from './build.ts';
+export * from './envd.ts';
 export * from './error.ts';
 export * from './ids.ts';
 export * from './node.ts';

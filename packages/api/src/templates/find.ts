@@ -12,7 +12,7 @@ export async function resolveTemplate(deps: Deps, reference: string): Promise<Te
   if (found) return found;
   const shown = reference.length > 100 ? `${reference.slice(0, 100)}…` : reference;
   throw new SandboxError('not_found', `template '${shown}' not found`, {
-    hint: 'List the templates with `sandbox-cli templates`, or build this one with `template-manager`.',
+    hint: 'List the templates with `sandbox-cli template ls`, or build this one with `template-manager`.',
   });
 }
 

@@ -44,9 +44,7 @@ const JUDGES: Record<string, (facts: Facts) => Verdict> = {
       return warn(`/dev/kvm belongs to the module kvm_pvm, which does not run ordinary guests: ${emulation}`);
     }
     if (!kvm.virtualizationFlags) {
-      return warn(
-        '/dev/kvm is there, but the processor shows neither vmx nor svm; the server tries a guest before it relies on it',
-      );
+      return warn('/dev/kvm is there, but the processor shows neither vmx nor svm; the server emulates');
     }
     return ok('/dev/kvm can be opened; the server tries a guest before it relies on it');
   },

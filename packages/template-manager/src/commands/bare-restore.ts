@@ -64,11 +64,7 @@ async function restoreOnce(
     await host.vmm.restore(
       op,
       {
-        hardware: hardwareOf(
-          manifest,
-          disksOfBuild(build.directory, manifest.overlay, disk),
-          slot.ref,
-        ),
+        hardware: hardwareOf(manifest, disksOfBuild(build.directory, manifest.overlay, disk), slot.ref),
         memoryFile: join(build.directory, BUILD_FILES.memory),
         stateFile: join(build.directory, BUILD_FILES.state),
       },

@@ -1,6 +1,6 @@
 import type { Operation } from '@sandbox-backend/kit';
 import { type HostConfig, openHost, paths, readHostConfig } from '@sandbox-backend/machines';
-import { type BuildManifest, SandboxError } from '@sandbox-backend/protocol';
+import { type BuildManifest, ENVD_VERSION, SandboxError } from '@sandbox-backend/protocol';
 import { type BuildSpec, buildTemplate } from '../builds/build.ts';
 import { prepareEnvdDisk } from '../guest/envd-bundle.ts';
 import { DEFAULT_KERNEL, findKernel, prepareDefaultKernel } from '../guest/kernel.ts';
@@ -9,9 +9,6 @@ import { pruneCache } from '../rootfs/prune.ts';
 import { readEnvironmentFile } from '../spec/environment-file.ts';
 import { loadTemplateSpec } from '../spec/load.ts';
 import type { TemplateSpec } from '../spec/template-spec.ts';
-
-/** The level of the E2B protocol that envd speaks, by which a client knows what it may ask. */
-const ENVD_VERSION = '0.6.13';
 
 /** Images and root file systems of templates that nobody builds any more are let go beyond this. */
 const CACHE_BYTES = 20 * 1024 ** 3;
