@@ -40,15 +40,15 @@ for (const [name, allowed] of Object.entries(LAYERS)) {
     for (const [, target] of readFileSync(path, 'utf8').matchAll(
       /\bfrom\s+'([^']+)'|\bimport\('([^']+)'\)/g,
     )) {
-      const problem = target && check(name, allowed, path, source, target);
+      const problem = target && check(name, allowed, path, target);
       if (problem) problems.push(`${relative(root, path)}: ${problem}`);
     }
   }
 }
 
-function check(name: string, allowed: readonly string[], path: string, source: string, target: string) {
+function check(name: string, allowed: readonly string[], path: string, target: string) {
   if (target.startsWith('.')) {
-    const inside = !relative(source, resolve(dirname(path), target)).startsWith('..');
+    const inside = !relative(join(root, 'packages', name), resolve(dirname(path), target)).startsWith('..');
     return inside ? undefined : `'${target}' leaves the package; import it by the package's name`;
   }
   const [, other, rest] = /^@sandbox-backend\/([^/]+)(\/.*)?$/.exec(target) ?? [];

@@ -23,7 +23,11 @@ export function disksOf(options: {
 }
 
 /** The disks of a machine that is restored from the build in `directory`. */
-export const disksOfBuild = (directory: string, overlay: boolean, writable: Parameters<typeof disksOf>[0]['writable']) =>
+export const disksOfBuild = (
+  directory: string,
+  overlay: boolean,
+  writable: Parameters<typeof disksOf>[0]['writable'],
+) =>
   disksOf({
     envd: join(directory, BUILD_FILES.envd),
     rootfs: join(directory, BUILD_FILES.rootfs),

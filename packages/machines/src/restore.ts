@@ -76,11 +76,7 @@ export async function restoreMachine(
     await deps.vmm.restore(
       op,
       {
-        hardware: hardwareOf(
-          manifest,
-          disksOfBuild(build.directory, manifest.overlay, disk),
-          slot.ref,
-        ),
+        hardware: hardwareOf(manifest, disksOfBuild(build.directory, manifest.overlay, disk), slot.ref),
         memoryFile: join(build.directory, BUILD_FILES.memory),
         stateFile: join(build.directory, BUILD_FILES.state),
       },
