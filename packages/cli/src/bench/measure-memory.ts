@@ -5,8 +5,11 @@ import { type Bench, type BenchSandbox, type Measurement, measured } from './mea
 const SETTLE_MS = 3000;
 
 /** What an idle sandbox costs this host: the memory of its VMM process. */
-export async function measureMemory(bench: Bench, sandbox: BenchSandbox): Promise<Measurement[]> {
-  const name = 'memory of an idle sandbox';
+export async function measureMemory(
+  bench: Bench,
+  sandbox: BenchSandbox,
+  name = 'memory of an idle sandbox',
+): Promise<Measurement[]> {
   const status = await bench.control.status();
   const pid = status?.sandboxes?.find(({ sandboxId }) => sandboxId === sandbox.id)?.pid;
   if (pid === undefined)

@@ -50,6 +50,10 @@ export async function runBench(input: BenchInput): Promise<BenchReport> {
   await step('create without warm machines', () => measureCreate(bench, { cold: true }));
   const sandbox = await sandboxes.create();
   await step('memory of an idle sandbox', () => measureMemory(bench, sandbox));
+  // A warm machine keeps what the emulator translated for it ahead: this one has not.
+  const cold = await sandboxes.create({ cold: true });
+  await step('memory of a cold sandbox', () => measureMemory(bench, cold, 'memory of an idle sandbox, cold'));
+  await sandboxes.delete(cold);
   await step('exec in a warm sandbox', () => measureExec(bench, sandbox));
   await step('files', () => measureFiles(bench, sandbox));
   await step('network', () => measureNetwork(bench, sandbox));

@@ -27,9 +27,9 @@ export async function bareRestore(
   options: { template: string; count: number; json: boolean },
 ): Promise<void> {
   const config = readHostConfig(process.env);
-  await using host = await openHost(op, config, { spareSlots: 0, recover: false });
   const build = await currentBuild(config.dataRoot, options.template);
   if (!build) throw new SandboxError('not_found', `template '${options.template}' not found`);
+  await using host = await openHost(op, config, { spareSlots: 0, recover: false });
   const samples: Record<string, number>[] = [];
   for (let round = 0; round < options.count; round++) samples.push(await restoreOnce(op, host, build));
   const phases = Object.fromEntries(
