@@ -221,6 +221,7 @@ function openLibC() {
     pipe2: { args: ['ptr', 'i32'], returns: 'i32' },
     clock_settime: { args: ['i32', 'ptr'], returns: 'i32' },
     ioctl: { args: ['i32', 'u64', 'ptr'], returns: 'i32' },
+    fcntl: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
     tcflow: { args: ['i32', 'i32'], returns: 'i32' },
     inotify_init1: { args: ['i32'], returns: 'i32' },
     inotify_add_watch: { args: ['i32', 'ptr', 'u32'], returns: 'i32' },
@@ -256,14 +257,10 @@ export function makePipe(): [number, number] {
   return [memory.readInt32LE(0), memory.readInt32LE(4)];
 }
 
-/** Opens the writing end of a pipe anew so that writing never blocks, and closes `fd`. */
-export function openNonBlocking(fd: number): number {
-  try {
-    return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK);
-  } finally {
-    closeSync(fd);
-  }
-}
+const F_SETFL = 4;
+
+/** Has reads and writes of our end of a pipe never block; the other end is not changed by it. */
+export const setNonBlocking = (fd: number) => void libc().fcntl(fd, F_SETFL, constants.O_NONBLOCK);
 
 export function setClock(unixNs: bigint): void {
   memory.writeBigInt64LE(unixNs / 1_000_000_000n, 0);

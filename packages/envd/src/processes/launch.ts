@@ -70,7 +70,7 @@ function withoutLoader(env: Record<string, string>, agentDirectory: string): str
   return [...program, '-i', ...Object.entries(env).map(([key, value]) => `${key}=${value}`)];
 }
 
-/** A pipe that the user may open again, as `/dev/stdout` and the like. */
+/** A pipe, [end to read, end to write], that the user may open again as `/dev/stdout` and the like. */
 export function makeUserPipe(user: User): [number, number] {
   const pipe = makePipe();
   if (user.uid !== 0) for (const fd of pipe) fchownSync(fd, user.uid, user.gid);

@@ -1,18 +1,26 @@
-import { closeSync, writeSync } from 'node:fs';
+import { closeSync, readSync, writeSync } from 'node:fs';
 import { SandboxError } from '@sandbox-backend/protocol';
 import type { EventStream } from '../http/event-stream.ts';
 import { logLine } from '../log.ts';
-import type { Child, Exit, Reader, Terminal } from '../runtime.ts';
+import { type Child, type Exit, type Reader, readDescriptor, type Terminal } from '../runtime.ts';
 import { dataEvent, endEvent, type OutputKind, startEvent } from './events.ts';
 import { type EndEvent, endOf } from './exit-status.ts';
 import type { Command } from './launch.ts';
 
 /** A reader that is this far behind while another keeps up is cut off. */
 const CUT_OFF_BYTES = 8 * 1024 * 1024;
+/** How often, and how often at most, the pipes of a young process are looked into. */
+const LOOK_MS = 20;
+const LOOKS = 4;
+const LOOK_BYTES = 64 * 1024;
+const LOOK_ROUNDS = 8;
 /** After the process has ended, programs it left behind may hold its output open: it is waited for no longer than this. */
 const LEFTOVER_QUIET_MS = 100;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 const LEFTOVER_BYTES = 4 * 1024 * 1024;
+
+/** Shared by all: what is read is passed on encoded before anything else is read. */
+let lookBuffer: Buffer | undefined;
 
 /** A process that the SDK started, from its start until its exit status is no longer asked for. */
 export class GuestProcess {
@@ -31,6 +39,8 @@ export class GuestProcess {
   fetched = false;
   private readonly subscribers = new Set<EventStream>();
   private sources = 0;
+  private pipes: readonly [OutputKind, number][] = [];
+  private looking: ReturnType<typeof setTimeout> | undefined;
   private held = false;
   /** Resolves when another reader comes, who may have room. */
   private joined: PromiseWithResolvers<void> | undefined;
@@ -71,9 +81,31 @@ export class GuestProcess {
     this.subscribers.delete(stream);
   }
 
-  /** Passes what comes out of a pipe on, as fast as its fastest reader takes it. */
-  async follow(kind: OutputKind, reader: Reader): Promise<void> {
-    this.addSource();
+  /**
+   * Passes on what comes out of the pipes, which must be non-blocking. Most commands end in a moment: their pipes are
+   * looked into, without the streams that waiting for output takes. Those are made for what runs longer.
+   */
+  follow(pipes: readonly [OutputKind, number][]): void {
+    this.pipes = pipes;
+    this.sources += pipes.length;
+    this.looking = setTimeout(() => this.look(LOOKS), LOOK_MS);
+  }
+
+  private look(looksLeft: number): void {
+    const busy = this.readAvailable();
+    if (this.pipes.length === 0) return;
+    if (busy || looksLeft === 1) this.startReading();
+    else this.looking = setTimeout(() => this.look(looksLeft - 1), LOOK_MS);
+  }
+
+  private startReading(): void {
+    const { pipes } = this;
+    this.pipes = [];
+    for (const [kind, fd] of pipes) void this.read(kind, readDescriptor(fd));
+  }
+
+  /** As fast as its fastest reader takes it. */
+  private async read(kind: OutputKind, reader: Reader): Promise<void> {
     try {
       for (;;) {
         const { done, value } = await reader.read();
@@ -87,6 +119,36 @@ export class GuestProcess {
       logLine(`${kind} of process ${this.pid}: ${(caught as Error).message}`);
     }
     this.removeSource();
+  }
+
+  /** Publishes what is in the pipes and closes those that have ended. True when there is more than readers take at once. */
+  private readAvailable(): boolean {
+    let busy = false;
+    this.pipes = this.pipes.filter(([kind, fd]) => {
+      const state = this.readPipe(kind, fd);
+      if (state === 'busy') busy = true;
+      if (state !== 'ended') return true;
+      closeSync(fd);
+      this.sources--;
+      return false;
+    });
+    return busy;
+  }
+
+  private readPipe(kind: OutputKind, fd: number): 'empty' | 'busy' | 'ended' {
+    lookBuffer ??= Buffer.allocUnsafe(LOOK_BYTES);
+    try {
+      for (let round = 0; round < LOOK_ROUNDS; round++) {
+        if (this.blocked()) return 'busy';
+        const length = readSync(fd, lookBuffer);
+        if (length === 0) return 'ended';
+        this.publish(kind, lookBuffer.subarray(0, length));
+      }
+      return 'busy';
+    } catch (caught) {
+      if ((caught as NodeJS.ErrnoException).code === 'EAGAIN') return 'empty';
+      throw caught;
+    }
   }
 
   addSource(): void {
@@ -209,6 +271,11 @@ export class GuestProcess {
 
   private exited(exit: Exit): void {
     this.exit = exit;
+    if (this.pipes.length > 0) {
+      clearTimeout(this.looking);
+      this.readAvailable();
+      this.startReading(); // of those that programs it left behind hold open
+    }
     this.finish();
     if (!this.end) this.waitForQuiet();
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { collect, run, stream, unary, until } from '../testing/rpc.ts';
 import { startEnvd, type TestEnvd, whyNot } from '../testing/start-envd.ts';
@@ -372,6 +372,35 @@ describe('processes', { skip: whyNot() }, () => {
     await held.next();
     const { stdout } = await run(envd.url, 'ls /proc/self/fd');
     assert.deepEqual(stdout.trim().split('\n'), ['0', '1', '2', '3']); // 3 is what ls reads the folder with
+  });
+
+  test('output comes when it is printed, however short or long the process lives', async () => {
+    await using calls = await stream(envd.url, 'process.Process/Start', {
+      process: {
+        cmd: '/bin/bash',
+        args: ['-c', 'echo now; exec >&-; sleep 0.05; echo then >&2; sleep 0.3; echo last >&2'],
+      },
+      stdin: false,
+    });
+    const seen = (await calls.rest()).map(({ message }) => {
+      const [[kind, text] = ['', '']] = Object.entries((message.event?.data ?? {}) as Record<string, string>);
+      return kind && `${kind} ${Buffer.from(text, 'base64')}`;
+    });
+    assert.deepEqual(seen.filter(Boolean), ['stdout now\n', 'stderr then\n', 'stderr last\n']);
+    const { stdout } = await run(envd.url, 'head -c 900000 /dev/zero; sleep 0.03; head -c 900000 /dev/zero');
+    assert.equal(stdout.length, 1_800_000);
+  });
+
+  test("children do not inherit envd's exemption from the out-of-memory killer", async (t) => {
+    await using other = await startEnvd();
+    try {
+      writeFileSync(`/proc/${other.pid}/oom_score_adj`, '-1000'); // as the init of the guest does
+    } catch {
+      return t.skip('DID NOT RUN: this machine does not let root exempt a process');
+    }
+    const { stdout } = await run(other.url, 'cat /proc/self/oom_score_adj');
+    assert.equal(stdout, '0\n');
+    assert.equal(readFileSync(`/proc/${other.pid}/oom_score_adj`, 'utf8'), '-1000\n');
   });
 
   test('nothing is left open when processes have ended', async () => {

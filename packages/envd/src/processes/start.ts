@@ -4,7 +4,7 @@ import type { Guest } from '../guest.ts';
 import { readSingle, timeoutOf } from '../http/connect.ts';
 import { EventStream } from '../http/event-stream.ts';
 import { readNumber, readObject, readText, readTexts, textRecord } from '../http/json.ts';
-import { holdTerminal, openNonBlocking, readDescriptor, spawnChild, spawnInTerminal } from '../runtime.ts';
+import { holdTerminal, setNonBlocking, spawnChild, spawnInTerminal } from '../runtime.ts';
 import { callerOf } from '../users/caller.ts';
 import type { User } from '../users/users.ts';
 import { KEEPALIVE_EVENT } from './events.ts';
@@ -104,10 +104,13 @@ function startWithPipes(
       spawnChild({ ...launch, stdout: theirs[0], stderr: theirs[1], stdin: theirs[2] }),
     );
     const process = new GuestProcess(child, command, tag, onEnd);
+    for (const fd of ours) setNonBlocking(fd);
     const [stdout, stderr, input] = ours.splice(0);
-    if (input !== undefined) process.stdin = openNonBlocking(input);
-    void process.follow('stdout', readDescriptor(stdout!));
-    void process.follow('stderr', readDescriptor(stderr!));
+    if (input !== undefined) process.stdin = input;
+    process.follow([
+      ['stdout', stdout!],
+      ['stderr', stderr!],
+    ]);
     return process;
   } catch (caught) {
     closeAll(ours);

@@ -44,7 +44,7 @@ export async function startEnvd(settings: EnvdSettings = {}): Promise<TestEnvd> 
       'root:x:0:0:root:/root:/bin/bash',
       `user:x:60001:60001::${home}:/bin/bash`,
       'many:x:60002:60002::/:/bin/sh',
-      'nohome:x:60003:60003::/nonexistent:/bin/sh',
+      `nohome:x:60003:60003::${folder}/never-made:/bin/sh`,
       '',
     ].join('\n'),
   );
