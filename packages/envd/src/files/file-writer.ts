@@ -31,8 +31,8 @@ export class FileWriter {
     let fd = -1;
     try {
       makeFolders(dirname(path), user);
-      checkSpace(path, expectedBytes);
       const stat = statSync(path, { throwIfNoEntry: false });
+      checkSpace(path, expectedBytes, stat?.isFile() ? stat.blocks * 512 : 0);
       if (stat?.isDirectory()) throw new SandboxError('invalid_argument', `path is a directory: ${path}`);
       // Without O_NONBLOCK, to open a pipe that nobody reads would stop envd.
       const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK } = constants;
@@ -94,10 +94,11 @@ function chown(fd: number, user: User): void {
   }
 }
 
-function checkSpace(path: string, bytes: number): void {
+/** Refuses what cannot fit before the file that is there is touched; that file's own space becomes free. */
+function checkSpace(path: string, bytes: number, replacedBytes: number): void {
   if (!(bytes > SYNCHRONOUS_BYTES)) return;
   const { bavail, bsize } = statfsSync(dirname(path));
-  const free = Number(bavail) * Number(bsize);
+  const free = Number(bavail) * Number(bsize) + replacedBytes;
   if (bytes > free) {
     throw new SandboxError(
       'no_space',

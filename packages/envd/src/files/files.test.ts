@@ -236,6 +236,9 @@ describe('files', { skip: whyNot() }, () => {
       if (response) assert.equal(response.status, 507);
       await until('the file is taken away', () => !existsSync(`${mount}/file`));
       assert.equal((await post(`${mount}/sized`, Buffer.alloc(3 * 1024 * 1024))).status, 507);
+      for (const round of ['new', 'replaced by another of its size']) {
+        assert.equal((await post(`${mount}/most`, Buffer.alloc(1_500_000))).status, 200, round);
+      }
     } finally {
       execFileSync('umount', [mount]);
     }
