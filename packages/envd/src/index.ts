@@ -1,1 +1,1 @@
-export { ENVD_VERSION } from './version.ts';
+export { ENVD_VERSION } from '@sandbox-backend/protocol';
