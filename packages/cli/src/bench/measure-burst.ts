@@ -1,4 +1,5 @@
 import { SandboxError } from '@sandbox-backend/protocol';
+import { shareOfEach } from './measure-memory.ts';
 import { type Bench, type Measurement, measured, timed } from './measurement.ts';
 import { runIn } from './run-in.ts';
 
@@ -24,10 +25,12 @@ export async function measureBurst(bench: Bench): Promise<Measurement[]> {
     ),
   );
   signal.throwIfAborted();
+  const shares = await shareOfEach(bench);
   const more = failures.length > 0 ? { failures } : {};
   const wall = failures.length === 0 ? [wallMs] : [];
   return [
     measured(`${concurrency} at once: all answer`, 'ms', wall, more),
     measured(`${concurrency} at once: each`, 'ms', samples, more),
+    measured(`${concurrency} at once: memory of each (PSS)`, 'MiB', shares),
   ];
 }

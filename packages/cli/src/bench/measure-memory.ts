@@ -26,6 +26,16 @@ export async function measureMemory(
   }
 }
 
+/** The same of many at once, which share more: what each has of its build's pages is its part of them. */
+export async function shareOfEach(bench: Bench): Promise<number[]> {
+  const status = await bench.control.status();
+  const pids = status?.sandboxes?.map(({ pid }) => pid) ?? [];
+  const texts = await Promise.all(
+    pids.map((pid) => readFile(`/proc/${pid}/smaps_rollup`, 'utf8').catch(() => '')),
+  );
+  return texts.filter(Boolean).map((text) => parseSmapsRollup(text).pss);
+}
+
 /** Mebibytes: `pss` counts shared pages by their share, `uss` only what no other process maps. */
 export function parseSmapsRollup(text: string): { pss: number; uss: number } {
   const mebibytes = (field: string) => {
