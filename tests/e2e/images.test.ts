@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -11,8 +21,10 @@ import {
 } from '../../packages/template-manager/src/image/testing/make-image.ts';
 import { holdings } from '../harness/leaks.ts';
 import {
+  checkout,
   dataRoot,
   ensureDefaultTemplate,
+  hostEnv,
   startServer,
   type TestServer,
   templateManager,
@@ -119,19 +131,56 @@ describe('templates of any image', () => {
     assert.deepEqual({ ...holdings(), rules: [], namespaces: [], links: [] }, before.held);
   });
 
+  test('a build that is interrupted after its boot frees all that it held, and the one in force stays', async () => {
+    const link = readlinkSync(join(dataRoot, 'templates/with-service/current'));
+    const file = join(folder, 'never-ready.json');
+    writeFileSync(
+      file,
+      JSON.stringify({
+        template: 'with-service',
+        dockerImg: 'debian:',
+        vcpu: 1,
+        memMB: 512,
+        diskMB: 64,
+        readyCmd: 'false',
+      }),
+    );
+    const held = () => ({ ...holdings(), rules: [] });
+    const before = held();
+    const child = spawn(join(checkout, 'bin/template-manager'), ['--template', file], {
+      env: { ...process.env, ...hostEnv },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let output = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+      if (!child.killed && output.includes('boot  ')) child.kill('SIGTERM'); // a second one would end it at once
+    });
+    const [status] = (await once(child, 'close')) as [number | null];
+    assert.notEqual(status, 0, output);
+    assert.match(output, /failed in step "ready command"/);
+    assert.equal(readlinkSync(join(dataRoot, 'templates/with-service/current')), link);
+    assert.deepEqual(held(), before);
+    assert.deepEqual(
+      readdirSync(join(dataRoot, 'work')).filter((name) => !name.endsWith('.lock')),
+      [],
+    );
+  });
+
   test('rootfsBuildMode 1 stops before a machine boots, 2 takes what it left', async () => {
     const layout = join(folder, 'scratch-2');
     await makeOciLayout(layout, await scratchImage());
-    const spec = { template: 'in-steps', dockerImg: `oci:${layout}` };
+    const template = `in-steps-${process.pid}-${Date.now().toString(36)}`; // nothing of an earlier run
+    const spec = { template, dockerImg: `oci:${layout}` };
     const early = build({ ...spec, rootfsBuildMode: 2 });
     assert.equal(early.ok, false);
     assert.match(early.output, /rootfsBuildMode/);
     assert.ok(build({ ...spec, rootfsBuildMode: 1 }).ok);
-    assert.equal(existsSync(join(dataRoot, 'templates/in-steps/current')), false);
+    assert.equal(existsSync(join(dataRoot, 'templates', template, 'current')), false);
     rmSync(layout, { recursive: true });
     const late = build({ ...spec, rootfsBuildMode: 2 });
     assert.ok(late.ok, late.output);
-    assert.equal(existsSync(join(dataRoot, 'templates/in-steps/current/manifest.json')), true);
+    assert.equal(existsSync(join(dataRoot, 'templates', template, 'current/manifest.json')), true);
   });
 
   for (const [what, spec, pattern] of [
