@@ -1,5 +1,5 @@
-import { rm } from 'node:fs/promises';
-import type { Operation } from '@sandbox-backend/kit';
+import { mkdir, rm } from 'node:fs/promises';
+import { Operation } from '@sandbox-backend/kit';
 import { type MachineRecord, machineDirectory, thisProcess, writeRecord } from './ref.ts';
 import type { HeldMachine, MachineDeps } from './restore.ts';
 
@@ -16,7 +16,8 @@ export async function recoverMachine(
   const directory = machineDirectory(deps.dataRoot, record.machineId);
   held.defer(() => rm(directory, { recursive: true, force: true }));
   const slot = held.use(await deps.slots.adopt(record.room.slot));
-  // Opened even when the VMM is unknown: disposing of the room ends whatever still runs in it.
+  // Opened even when the VMM is unknown or its folder gone: disposing of the room ends whatever still runs in it.
+  await mkdir(record.room.directory, { recursive: true, mode: 0o700 });
   const room = held.use(await deps.openRoom(op, record.room));
   const machine = await findMachine();
   if (!machine) return undefined;
@@ -27,8 +28,11 @@ export async function recoverMachine(
   return { record, machine, slot, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 
   async function findMachine() {
+    // A build's or a warm machine is nobody's any more.
+    if (!record.sandbox || !record.machine) return undefined;
+    const patience = new Operation('find a machine again', { timeoutMs: 10_000, signal: op.signal });
     try {
-      return record.machine && (await deps.vmm.recover(op, record.machine, room));
+      return await deps.vmm.recover(patience, record.machine, room);
     } catch (caught) {
       held.move(); // it may live and only not answer now: a sandbox is never ended for that
       throw caught;
