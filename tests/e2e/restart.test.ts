@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Sandbox } from 'e2b';
 import { holdings } from '../harness/leaks.ts';
-import { ensureDefaultTemplate, startServer } from '../harness/server.ts';
+import { checkout, dataRoot, ensureDefaultTemplate, hostEnv, startServer } from '../harness/server.ts';
 
 before(ensureDefaultTemplate);
 
@@ -56,4 +60,24 @@ test('stopping the server frees everything that its sandboxes held', async () =>
     assert.ok(holdings().processes.length >= 2);
   }
   assert.deepEqual(holdings(), empty);
+});
+
+test('what a build held that was killed is freed by the next start of the server', async () => {
+  const empty = holdings();
+  const file = join(checkout, 'packages/template-manager/templates/default-sandbox.json');
+  const builder = spawn(
+    process.execPath,
+    [join(checkout, 'packages/template-manager/src/main.ts'), '--template', file],
+    {
+      env: { ...process.env, ...hostEnv },
+      stdio: 'ignore',
+    },
+  );
+  for (let round = 0; round < 600 && holdings().processes.length === 0; round++) await sleep(50);
+  builder.kill('SIGKILL');
+  await once(builder, 'close');
+  assert.notDeepEqual(holdings(), empty);
+  rmSync(join(dataRoot, 'work'), { recursive: true });
+  await using server = await startServer({ SANDBOX_SPARE_SLOTS: '0' });
+  assert.deepEqual({ ...holdings(), rules: [] }, { ...empty, rules: [] }, server.log());
 });
