@@ -1,15 +1,10 @@
 import type { Guest } from '../guest.ts';
-import { jsonResponse, parseObject, readNumber, readText, textRecord } from '../http/json.ts';
+import { jsonResponse, readNumber } from '../http/json.ts';
 import type { Launch } from '../processes/launch.ts';
-import {
-  closeAll,
-  launchError,
-  makeUserPipe,
-  planLaunch,
-  withOrdinaryOomScore,
-} from '../processes/launch.ts';
+import { closeAll, launchError, makeUserPipe, withOrdinaryOomScore } from '../processes/launch.ts';
 import { readDescriptor, spawnChild } from '../runtime.ts';
 import type { User } from '../users/users.ts';
+import { readShellCommand } from './shell-command.ts';
 
 const PAUSE_MS = 200;
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -17,14 +12,7 @@ const KEPT_OUTPUT = 4000;
 
 /** Runs the readiness command again and again until it exits with 0; 504 with its last output when the time is up. */
 export async function waitReady(guest: Guest, request: Request): Promise<Response> {
-  const message = parseObject(await request.text());
-  const user = guest.users.find(readText(message, 'user') || guest.identity.defaultUser);
-  const launch = planLaunch(guest, user, {
-    cmd: '/bin/bash',
-    args: ['-l', '-c', readText(message, 'cmd')],
-    env: textRecord(message.env),
-    cwd: readText(message, 'cwd'),
-  });
+  const { message, user, launch } = await readShellCommand(guest, request);
   const timeoutMs = readNumber(message, 'timeoutMs') || DEFAULT_TIMEOUT_MS;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
