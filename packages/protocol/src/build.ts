@@ -35,12 +35,15 @@ export type VmmIdentity = {
   accelerator: 'kvm' | 'tcg';
   /** QEMU machine type with its version, for example `pc-q35-10.0`. */
   machine: string;
+  /** The model that is emulated, or under KVM the host's own processor. */
   cpuModel: string;
+  /** Under KVM: the series of the host's kernel, for example `6.12`. */
+  hostKernel?: string;
 };
 
 /** The differences between two identities, in words; empty when a snapshot of one restores on the other. */
 export function vmmDifferences(made: VmmIdentity, here: VmmIdentity): string[] {
-  return (['kind', 'accelerator', 'machine', 'cpuModel'] as const)
+  return (['kind', 'accelerator', 'machine', 'cpuModel', 'hostKernel'] as const)
     .filter((key) => made[key] !== here[key])
-    .map((key) => `${key}: built with ${made[key]}, this host has ${here[key]}`);
+    .map((key) => `${key}: built with ${made[key] ?? 'none'}, this host has ${here[key] ?? 'none'}`);
 }

@@ -66,7 +66,8 @@ export function vmmConformance(name: string, makeHarness: MakeHarness): void {
         assert.equal(await machine.state(operation()), 'running');
 
         const stateFile = join(bench.room.directory, 'state');
-        await assert.rejects(machine.snapshot(operation(), stateFile), { code: 'failed_precondition' });
+        const files = { stateFile, memoryFile: machine.ref.memoryFile };
+        await assert.rejects(machine.snapshot(operation(), files), { code: 'failed_precondition' });
         assert.equal(await exists(stateFile), false);
 
         for (const _ of [1, 2]) {
@@ -78,7 +79,7 @@ export function vmmConformance(name: string, makeHarness: MakeHarness): void {
           assert.equal(await machine.state(operation()), 'running');
         }
         await machine.pause(operation());
-        await machine.snapshot(operation(), stateFile);
+        await machine.snapshot(operation(), files);
         assert.ok((await stat(stateFile)).size > 0);
         assert.equal(await machine.state(operation()), 'paused');
         await assertEnds(machine, bench);
@@ -92,7 +93,8 @@ export function vmmConformance(name: string, makeHarness: MakeHarness): void {
         await using machine = await harness.vmm.boot(operation(), bootSpec(harness, bench), bench.room);
         await machine.pause(operation());
         const stateFile = join(bench.room.directory, 'no-such-folder', 'state');
-        await assert.rejects(machine.snapshot(operation(), stateFile), SandboxError);
+        const { memoryFile } = machine.ref;
+        await assert.rejects(machine.snapshot(operation(), { stateFile, memoryFile }), SandboxError);
         await machine.resume(operation());
         assert.equal(await machine.state(operation()), 'running');
       },
@@ -135,7 +137,7 @@ export function vmmConformance(name: string, makeHarness: MakeHarness): void {
         );
         await machine.resume(operation());
       }
-      if (opened.harness.guest) {
+      if (opened.harness.guest && opened.harness.vmm.traits.generationId) {
         const bytes = await Promise.all(
           three.map(async ({ bench, console }) => {
             await sendCommand(bench.disk, '1 random');
@@ -157,9 +159,11 @@ export function vmmConformance(name: string, makeHarness: MakeHarness): void {
       await first.machine.pause(operation());
       await first.console.read(operation());
       const stateFile = join(first.bench.room.directory, 'state');
-      await first.machine.snapshot(operation(), stateFile);
+      const memoryFile = join(first.bench.room.directory, 'memory');
+      await first.machine.snapshot(operation(), { stateFile, memoryFile });
+      const { disk } = first.bench;
       const printed = template.printed + first.console.text;
-      await using second = await restoreOne(opened.harness, { ...template, stateFile, printed });
+      await using second = await restoreOne(opened.harness, { disk, stateFile, memoryFile, printed });
       await second.machine.resume(operation());
       await second.console.until(operation(), /tick \d+\r?\n[\s\S]*tick \d+\r?\n/);
       second.console.text = printed + second.console.text;
@@ -192,16 +196,19 @@ export function vmmConformance(name: string, makeHarness: MakeHarness): void {
       assert.equal(await exists(machine.ref.controlSocket), false);
     });
 
-    checkGuest('a guest that powers off ends its machine', async (opened) => {
-      await using restored = await restoreOne(opened.harness, await opened.template());
-      const { machine, bench } = restored;
-      await machine.resume(operation());
-      await sendCommand(bench.disk, '1 poweroff');
-      const exit = await machine.exited;
-      assert.equal(exit.reason, 'powered_off');
-      assert.deepEqual(await machine.kill(), exit);
-      assert.equal(await isAlive(processOf(machine.ref)), false);
-    });
+    checkGuest(
+      'a guest that powers off, or restarts where nothing else can, ends its machine',
+      async (opened) => {
+        await using restored = await restoreOne(opened.harness, await opened.template());
+        const { machine, bench } = restored;
+        await machine.resume(operation());
+        await sendCommand(bench.disk, opened.harness.vmm.traits.powersOff ? '1 poweroff' : '1 restart');
+        const exit = await machine.exited;
+        assert.equal(exit.reason, 'powered_off');
+        assert.deepEqual(await machine.kill(), exit);
+        assert.equal(await isAlive(processOf(machine.ref)), false);
+      },
+    );
 
     checkGuest('a guest that panics ends its machine', async (opened) => {
       await using restored = await restoreOne(opened.harness, await opened.template());
@@ -336,8 +343,7 @@ export function vmmConformance(name: string, makeHarness: MakeHarness): void {
         (op: Operation) => machine.state(op),
         (op: Operation) => machine.pause(op),
         (op: Operation) => machine.resume(op),
-        (op: Operation) => machine.readConsole(op),
-        (op: Operation) => machine.snapshot(op, stateFile),
+        (op: Operation) => machine.snapshot(op, { stateFile, memoryFile: `${stateFile}.memory` }),
       ]) {
         await assert.rejects(command(operation(50)), { code: 'deadline_exceeded' });
       }
@@ -399,7 +405,7 @@ async function makeTemplate(harness: VmmHarness, held: AsyncDisposableStack): Pr
   await machine.pause(operation());
   await console.read(operation());
   const stateFile = join(bench.room.directory, 'state');
-  await machine.snapshot(operation(), stateFile);
+  await machine.snapshot(operation(), { stateFile, memoryFile: spec.memoryFile });
   return { memoryFile: spec.memoryFile, stateFile, disk: bench.disk, printed: console.text };
 }
 

@@ -13,6 +13,7 @@ import type { VmmIdentity } from '@sandbox-backend/protocol';
  */
 export interface Vmm {
   readonly identity: VmmIdentity;
+  readonly traits: VmmTraits;
 
   /**
    * Starts a machine from a kernel; it is running when this returns, the guest has not booted yet.
@@ -28,8 +29,21 @@ export interface Vmm {
    * Finds a machine that an earlier run of the server started; undefined when it is gone. One that lives and
    * does not answer until the operation ends is an error, and is left as it is.
    */
-  recover(op: Operation, ref: MachineRef, room: Pick<Room, 'inside'>): Promise<Machine | undefined>;
+  recover(
+    op: Operation,
+    ref: MachineRef,
+    room: Pick<Room, 'inside' | 'directory' | 'give'>,
+  ): Promise<Machine | undefined>;
 }
+
+/** What a caller must know of a VMM beforehand, because no driver can make up for it. */
+export type VmmTraits = {
+  diskFormats: readonly DiskSpec['format'][];
+  /** A restored guest is told so by its hardware (VMGENID), and its kernel reseeds its random numbers by itself. */
+  generationId: boolean;
+  /** A guest that powers off ends its machine; elsewhere only one that restarts does. */
+  powersOff: boolean;
+};
 
 export type Hardware = {
   vcpus: number;
@@ -46,7 +60,7 @@ export type BootSpec = {
   kernel: string;
   initrd: string;
   commandLine: string;
-  /** Guest memory as a file, made by the driver; a snapshot of this machine leaves it in place. */
+  /** Where guest memory is, or comes to be when the machine is saved; made by the driver. */
   memoryFile: string;
 };
 
@@ -58,6 +72,14 @@ export type RestoreSpec = {
   stateFile: string;
 };
 
+/** The two files that restore together. Both in the room's folder, or where the VMM may write. */
+export type SnapshotFiles = {
+  /** Device state. */
+  stateFile: string;
+  /** For a booted machine that of its {@link BootSpec}, in which its memory may be already. */
+  memoryFile: string;
+};
+
 /** Enough, as JSON, for a later run of the server to find the machine again. */
 export type MachineRef = {
   vmm: VmmIdentity['kind'];
@@ -67,6 +89,8 @@ export type MachineRef = {
   controlSocket: string;
   /** What the VMM program itself printed. */
   vmmLog: string;
+  /** The file that its memory is, or was made from. */
+  memoryFile: string;
 };
 
 export type MachineState = 'running' | 'paused' | 'exited';
@@ -90,13 +114,11 @@ export interface Machine extends AsyncDisposable {
   pause(op: Operation): Promise<void>;
   resume(op: Operation): Promise<void>;
   /**
-   * Writes the device state of a paused machine to `stateFile`; on an error there is no such file. With memory
-   * in a shared file (a booted machine) the memory is complete in `BootSpec.memoryFile`, and stays so until the
-   * machine is resumed. Of a restored machine the memory goes into `stateFile` too: it restores with the
-   * `memoryFile` that the machine itself was restored with. Disks are the caller's.
-   * Errors: `failed_precondition` when the machine is not paused.
+   * Saves a paused machine to two files that restore together; on an error there is no state file. The memory of
+   * a booted machine may be in a file that it shares: it stays as saved until the machine is resumed. Disks are the
+   * caller's. Errors: `failed_precondition` when the machine is not paused.
    */
-  snapshot(op: Operation, stateFile: string): Promise<void>;
+  snapshot(op: Operation, files: SnapshotFiles): Promise<void>;
   /** What the guest printed on its console since the last call, any bytes; the oldest beyond 64 KiB is lost. */
   readConsole(op: Operation): Promise<string>;
   /** Ends the VMM process now, also one that hangs; resolves when it is gone. Safe to call again. */
@@ -113,7 +135,15 @@ export interface Room {
    * Starts the command in the room, detached: it outlives the server. Standard output and error are
    * appended to `logFile` on the host, which may be emptied meanwhile.
    */
-  launch(op: Operation, command: readonly string[], options: { logFile: string }): Promise<LaunchedProcess>;
+  launch(op: Operation, command: readonly string[], options: LaunchOptions): Promise<LaunchedProcess>;
+  /** Hands a file or folder in `directory`, made by the driver, to the user that the VMM runs as. */
+  give(hostPath: string): Promise<void>;
 }
+
+export type LaunchOptions = {
+  logFile: string;
+  /** Firecracker's jailer: changes the root and the user, in place of what the room does itself. */
+  jailer?: string;
+};
 
 export type LaunchedProcess = { pid: number; pidStartTime: string };

@@ -71,6 +71,11 @@ export async function openRoom(op: Operation, spec: RoomSpec): Promise<HostRoom>
     limits,
     stats: () => cgroup.stats(),
     inside: (hostPath) => seenFrom(views, hostPath),
+    give: (hostPath) => {
+      if (!hostPath.startsWith(`${directory}/`))
+        throw new SandboxError('internal', `${hostPath} is not the room's`);
+      return lchown(hostPath, slot.uid, slot.uid);
+    },
     launch: (op, command, { logFile }) => launch(op, [...prefix, ...command], logFile),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -104,7 +104,10 @@ async function snapshotOnce(
     await prepareGuest(op, spec, held);
     await op.phase('snapshot', async () => {
       await held.machine.pause(op);
-      await held.machine.snapshot(op, join(build.directory, BUILD_FILES.state));
+      await held.machine.snapshot(op, {
+        stateFile: join(build.directory, BUILD_FILES.state),
+        memoryFile: join(build.directory, BUILD_FILES.memory),
+      });
     });
   } catch (caught) {
     throw explain(caught, spec.template, op, await console.tail());

@@ -84,6 +84,7 @@ function bareRoom(directory: string, namespace: string): Room {
   return {
     directory,
     inside: (path) => path,
+    give: async () => {},
     async launch(_op, command, { logFile }) {
       await using log = await open(logFile, 'a');
       const child = spawn('ip', ['netns', 'exec', namespace, ...command], {

@@ -1,9 +1,9 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { killAndWait, type Operation, type ProcessRef, race, waitForExit } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
 import { logTail } from '../log-tail.ts';
-import type { Machine, MachineExit, MachineRef, MachineState } from '../vmm.ts';
+import type { Machine, MachineExit, MachineRef, MachineState, SnapshotFiles } from '../vmm.ts';
 import type { FakeOptions } from './vmm.ts';
 
 /** A sleeping process that is stopped when paused; its state is the kernel's, so another process finds it again. */
@@ -45,7 +45,7 @@ export class FakeMachine implements Machine {
     await this.signal(op, 'SIGCONT', 'running');
   }
 
-  async snapshot(op: Operation, stateFile: string): Promise<void> {
+  async snapshot(op: Operation, { stateFile, memoryFile }: SnapshotFiles): Promise<void> {
     const state = await this.state(op);
     if (state !== 'paused') {
       throw new SandboxError('failed_precondition', `a machine must be paused to be saved; it is ${state}`, {
@@ -55,6 +55,7 @@ export class FakeMachine implements Machine {
     try {
       await race(op, 'save', sleep(this.snapshotDelayMs, undefined, { signal: op.signal }));
       await writeFile(stateFile, FakeMachine.STATE);
+      if (memoryFile !== this.ref.memoryFile) await copyFile(this.ref.memoryFile, memoryFile);
     } catch (caught) {
       await rm(stateFile, { force: true });
       throw SandboxError.from(caught);

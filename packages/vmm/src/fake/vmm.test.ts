@@ -37,7 +37,9 @@ test('snapshotDelayMs: saving takes long, and a deadline leaves no file', async 
   const { machine, bench } = booted;
   const stateFile = join(bench.room.directory, 'state');
   await machine.pause(operation());
-  await assert.rejects(machine.snapshot(operation(50), stateFile), { code: 'deadline_exceeded' });
+  await assert.rejects(machine.snapshot(operation(50), { stateFile, memoryFile: machine.ref.memoryFile }), {
+    code: 'deadline_exceeded',
+  });
   await assert.rejects(access(stateFile), { code: 'ENOENT' });
 });
 
@@ -52,7 +54,7 @@ test('failRestore leaves booting alone; a snapshot of something else does not lo
   const { bench, machine, spec } = booted;
   const stateFile = join(bench.room.directory, 'state');
   await machine.pause(operation());
-  await machine.snapshot(operation(), stateFile);
+  await machine.snapshot(operation(), { stateFile, memoryFile: machine.ref.memoryFile });
   const template = { memoryFile: spec.memoryFile, stateFile, disk: bench.disk, printed: '' };
   const failing = fakeVmm({ failRestore: 'no such luck' });
   await assert.rejects(failing.restore(operation(), restoreSpec(template, bench), bench.room), {

@@ -45,6 +45,7 @@ const FAILING_PROGRAM = 'echo "$1" >&2; exit 1';
 export function fakeVmm(options: FakeOptions = {}): Vmm {
   return {
     identity: FAKE_IDENTITY,
+    traits: { diskFormats: ['raw', 'qcow2'], generationId: false, powersOff: false },
 
     async boot(op, spec, room) {
       await writeFile(spec.memoryFile, 'memory of a fake machine\n');
@@ -86,7 +87,7 @@ async function start(
       return room.launch(op, command, { logFile: vmmLog });
     });
     const controlSocket = join(room.directory, 'fake.sock');
-    const ref: MachineRef = { vmm: 'fake', ...launched, controlSocket, vmmLog };
+    const ref: MachineRef = { vmm: 'fake', ...launched, controlSocket, vmmLog, memoryFile };
     held.defer(() => killAndWait({ pid: ref.pid, startTime: ref.pidStartTime }));
     await op.phase('vmm connect', async () => {
       await race(op, 'vmm connect', sleep(options.startDelayMs ?? 0, undefined, { signal: op.signal }));

@@ -41,7 +41,7 @@ export function qemuArguments(
     '-accel',
     identity.accelerator === 'tcg' ? 'tcg,thread=multi,tb-size=128' : 'kvm',
     '-cpu',
-    identity.cpuModel,
+    identity.accelerator === 'tcg' ? identity.cpuModel : 'host',
     '-smp',
     `${positive('vcpus', hardware.vcpus)}`,
     '-m',

@@ -1,15 +1,10 @@
-import { constants } from 'node:fs';
-import { access, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { type Operation, writeFileAtomic } from '@sandbox-backend/kit';
-import {
-  type Accelerator,
-  type AcceleratorChoice,
-  decideAccelerator,
-  type KvmFacts,
-} from './decide-accelerator.ts';
+import { asFields } from '../control/fields.ts';
+import { type Accelerator, type AcceleratorChoice, decideAccelerator } from './decide-accelerator.ts';
 import { qemuIdentity } from './identity.ts';
+import { inspectKvm } from './inspect-kvm.ts';
 import { probeGuest } from './probe-guest.ts';
-import { asFields } from './qmp.ts';
 
 export type AcceleratorOptions = {
   binary: string;
@@ -46,21 +41,6 @@ export async function chooseAccelerator(
     : { accelerator: 'tcg', reason: `no guest boots under KVM: ${probe.detail}` };
   await writeFileAtomic(options.cacheFile, `${JSON.stringify({ key, ...choice })}\n`);
   return choice;
-}
-
-async function inspectKvm(): Promise<KvmFacts> {
-  const can = (path: string, mode?: number) =>
-    access(path, mode).then(
-      () => true,
-      () => false,
-    );
-  const usable = await can('/dev/kvm', constants.R_OK | constants.W_OK);
-  const cpuinfo = await readFile('/proc/cpuinfo', 'utf8').catch(() => '');
-  return {
-    device: usable ? 'present' : (await can('/dev/kvm')) ? 'unusable' : 'absent',
-    pvm: await can('/sys/module/kvm_pvm'),
-    virtualization: /^flags\s*:.*\b(vmx|svm)\b/m.test(cpuinfo),
-  };
 }
 
 const bootId = async () => (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();

@@ -1,5 +1,6 @@
 import { run } from '@sandbox-backend/kit';
 import { SandboxError, type VmmIdentity } from '@sandbox-backend/protocol';
+import { hostCpu, hostKernel } from '../host-cpu.ts';
 
 /** Has the features that Bun and current distributions ask for (SSE4.2), and every instruction is cheap to emulate. */
 const EMULATED_CPU = 'Nehalem';
@@ -26,6 +27,13 @@ export async function qemuIdentity(
     });
   }
   return accelerator === 'kvm'
-    ? { kind: 'qemu', version, accelerator, machine: `microvm@${major}.${minor}`, cpuModel: 'host' }
+    ? {
+        kind: 'qemu',
+        version,
+        accelerator,
+        machine: `microvm@${major}.${minor}`,
+        cpuModel: await hostCpu(),
+        hostKernel: hostKernel(),
+      }
     : { kind: 'qemu', version, accelerator, machine: `pc-q35-${major}.${minor}`, cpuModel: EMULATED_CPU };
 }

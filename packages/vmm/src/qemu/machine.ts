@@ -1,12 +1,14 @@
-import { rm } from 'node:fs/promises';
-import { killAndWait, type Operation, type ProcessRef, waitForExit } from '@sandbox-backend/kit';
+import { copyFile, link, rm } from 'node:fs/promises';
+import { killAndWait, type Operation } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
 import { boundLog } from '../bound-log.ts';
+import { asFields } from '../control/fields.ts';
+import { endProcess, processOf } from '../control/process.ts';
 import { logTail } from '../log-tail.ts';
-import type { Machine, MachineExit, MachineRef, MachineState } from '../vmm.ts';
+import type { Machine, MachineExit, MachineRef, MachineState, SnapshotFiles } from '../vmm.ts';
 import { readConsoleBytes } from './console.ts';
 import { saveState } from './migrate.ts';
-import { asFields, type Qmp } from './qmp.ts';
+import type { Qmp } from './qmp.ts';
 
 type Ending = { reason: 'stopped' | 'powered_off'; detail: string };
 
@@ -17,7 +19,7 @@ const EXIT_PATIENCE_MS = 2000;
 export class QemuMachine implements Machine {
   readonly ref: MachineRef;
   readonly exited: Promise<MachineExit>;
-  private readonly qmp: Qmp;
+  readonly qmp: Qmp;
   private readonly inside: (path: string) => string;
   private readonly consoleText = new TextDecoder();
   private ending: Ending | undefined;
@@ -49,7 +51,7 @@ export class QemuMachine implements Machine {
     await this.qmp.execute(op, 'cont');
   }
 
-  async snapshot(op: Operation, stateFile: string): Promise<void> {
+  async snapshot(op: Operation, { stateFile, memoryFile }: SnapshotFiles): Promise<void> {
     const { state, status } = await this.query(op);
     if (state !== 'paused') {
       throw new SandboxError('failed_precondition', `a machine must be paused to be saved; it is ${state}`, {
@@ -64,6 +66,8 @@ export class QemuMachine implements Machine {
     }
     try {
       await saveState(op, this.qmp, this.inside(stateFile));
+      // A booted machine's memory is in the file already; what a restored one changed is in the state file, over this.
+      if (memoryFile !== this.ref.memoryFile) await linkOrCopy(this.ref.memoryFile, memoryFile);
     } catch (caught) {
       await rm(stateFile, { force: true }); // never half a snapshot
       throw caught;
@@ -101,20 +105,12 @@ export class QemuMachine implements Machine {
   }
 }
 
-/** Ends what is left of a VMM and removes its socket; never rejects. */
-export async function endProcess(ref: MachineRef, patienceMs = 0): Promise<void> {
-  const process = processOf(ref);
-  try {
-    await waitForExit(process, { signal: AbortSignal.timeout(patienceMs) });
-  } catch {
-    await killAndWait(process).catch(() => {});
-  }
-  await rm(ref.controlSocket, { force: true }).catch(() => {});
-}
-
-export const processOf = (ref: MachineRef): ProcessRef => ({ pid: ref.pid, startTime: ref.pidStartTime });
-
 function guestShutdown(reason: unknown): string {
   if (reason === 'guest-reset') return 'the guest restarted, by request or after a panic';
   return 'the guest powered off';
+}
+
+/** A file of a snapshot is never written again, so that one name more is as good as a copy. */
+async function linkOrCopy(from: string, to: string): Promise<void> {
+  await link(from, to).catch(() => copyFile(from, to));
 }

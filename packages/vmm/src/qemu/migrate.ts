@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Operation, race } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
-import { asFields, asText, type Qmp } from './qmp.ts';
+import { asFields, asText } from '../control/fields.ts';
+import type { Qmp } from './qmp.ts';
 
 /** Memory in a shared file stays in it: only device state (some hundred kilobytes) crosses. */
 const CAPABILITIES = { capabilities: [{ capability: 'x-ignore-shared', state: true }] };

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { Operation } from '@sandbox-backend/kit';
 import type { VmmIdentity } from '@sandbox-backend/protocol';
+import { testKernel, whyNoGuest, writeTestInitrd } from '../testing/real-harness.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
-import { testKernel, whyNoGuest, writeTestInitrd } from './harness.ts';
 import { qemuIdentity } from './identity.ts';
 import { probeGuest } from './probe-guest.ts';
 
@@ -29,7 +29,7 @@ async function script(folder: string, body: string): Promise<string> {
 }
 
 test('a guest that boots says so', async (t) => {
-  const reason = await whyNoGuest();
+  const reason = await whyNoGuest(BINARY);
   if (reason) {
     console.log(`NOT RUN: a probe with a guest: ${reason}`);
     return t.skip(reason);

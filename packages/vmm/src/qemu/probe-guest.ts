@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findProgram, Operation } from '@sandbox-backend/kit';
 import { SandboxError, type VmmIdentity } from '@sandbox-backend/protocol';
+import { asFields } from '../control/fields.ts';
 import { logTail } from '../log-tail.ts';
 import { qemuArguments } from './arguments.ts';
 import { CONSOLE_BYTES, readConsoleBytes } from './console.ts';
-import { asFields, Qmp } from './qmp.ts';
+import { Qmp } from './qmp.ts';
 
 export type ProbeOptions = { binary: string; identity: VmmIdentity; kernel: string; initrd: string };
 

@@ -1,10 +1,10 @@
-import { connect, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import type { Socket } from 'node:net';
 import { type Operation, race } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
+import { connectWhenReady } from '../control/connect.ts';
+import { asFields, asText, type Fields } from '../control/fields.ts';
 
 export type QmpEvent = { event: string; data: Fields };
-export type Fields = Record<string, unknown>;
 type Waiting = { resolve: (value: unknown) => void; reject: (error: SandboxError) => void; command: string };
 
 /** The longest line that is read; a full console in base64 takes 88 KB. */
@@ -44,14 +44,7 @@ export class Qmp implements Disposable {
 
   /** Connects as soon as the socket exists; gives up when `alive` says that the VMM is gone. */
   static async open(op: Operation, path: string, alive: () => Promise<boolean>): Promise<Qmp> {
-    for (let attempt = 0; ; attempt++) {
-      const socket = await tryConnect(path);
-      if (socket) return Qmp.greet(op, socket);
-      if (attempt % 10 === 9 && !(await alive())) {
-        throw new SandboxError('unavailable', 'the VMM exited before it opened its control socket');
-      }
-      await race(op, 'vmm connect', sleep(attempt < 100 ? 5 : 50));
-    }
+    return Qmp.greet(op, await connectWhenReady(op, path, alive));
   }
 
   private static async greet(op: Operation, socket: Socket): Promise<Qmp> {
@@ -135,14 +128,6 @@ export class Qmp implements Disposable {
   }
 }
 
-/** The fields of an object, none for anything else: nothing that a VMM says is taken on trust. */
-export function asFields(value: unknown): Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
-}
-
-/** A text for people, bounded; empty for anything else. */
-export const asText = (value: unknown): string => (typeof value === 'string' ? value.slice(0, 1000) : '');
-
 function parseFields(line: string): Fields | undefined {
   try {
     const value: unknown = JSON.parse(line);
@@ -150,12 +135,4 @@ function parseFields(line: string): Fields | undefined {
   } catch {
     return undefined;
   }
-}
-
-function tryConnect(path: string): Promise<Socket | undefined> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => resolve(socket));
-    socket.once('error', () => resolve(undefined));
-  });
 }

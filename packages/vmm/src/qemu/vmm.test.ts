@@ -7,9 +7,10 @@ import { bootSpec, makeBench, operation, restoreOne, restoreSpec, type Template 
 import { Listener, sendCommand } from '../testing/guest.ts';
 import type { VmmHarness } from '../testing/harness.ts';
 import { plainRoom } from '../testing/plain-room.ts';
+import { testKernel } from '../testing/real-harness.ts';
 import { TEST_TAP, tapNamespace } from '../testing/tap-namespace.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
-import { makeHarness, testKernel } from './harness.ts';
+import { makeHarness } from './harness.ts';
 
 /** What is true of QEMU and need not be of every VMM. */
 describe('qemu', () => {
@@ -46,11 +47,14 @@ describe('qemu', () => {
     await using restored = await restoreOne(harness, template);
     const { machine, bench } = restored;
     const state = (n: number) => join(bench.room.directory, `state${n}`);
-    await machine.snapshot(operation(), state(1));
-    await assert.rejects(machine.snapshot(operation(), state(2)), { code: 'failed_precondition' });
+    await machine.snapshot(operation(), { stateFile: state(1), memoryFile: machine.ref.memoryFile });
+    await assert.rejects(
+      machine.snapshot(operation(), { stateFile: state(2), memoryFile: machine.ref.memoryFile }),
+      { code: 'failed_precondition' },
+    );
     await machine.resume(operation());
     await machine.pause(operation());
-    await machine.snapshot(operation(), state(3));
+    await machine.snapshot(operation(), { stateFile: state(3), memoryFile: machine.ref.memoryFile });
   });
 
   check('the guest learns of each restore and draws new random numbers', async (harness, template, t) => {
@@ -152,6 +156,6 @@ async function open(
   await console.until(operation(), /tick 3\r?\n/);
   await machine.pause(operation());
   const stateFile = join(bench.room.directory, 'state');
-  await machine.snapshot(operation(), stateFile);
+  await machine.snapshot(operation(), { stateFile, memoryFile: machine.ref.memoryFile });
   return { harness, template: { memoryFile: spec.memoryFile, stateFile, disk: bench.disk, printed: '' } };
 }

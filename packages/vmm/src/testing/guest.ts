@@ -30,6 +30,7 @@ while :; do
       *zero) $b printf 'before\\000after\\n' ;;
       *flood) l=0; while :; do l=$((l + 1)); echo "flood $l ----------------------------------------------------------------"; done ;;
       *poweroff) $b poweroff -f ;;
+      *restart) $b reboot -f ;;
       *panic) echo c >/proc/sysrq-trigger ;;
     esac
   fi

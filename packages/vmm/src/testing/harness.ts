@@ -23,7 +23,7 @@ export type VmmHarness = AsyncDisposable & {
 };
 
 /** The driver alone, which leaves nothing behind when its process is killed. */
-export type OpenVmm = () => Promise<Vmm>;
+export type OpenVmm = (binary?: string) => Promise<Vmm>;
 
 /** Makes a harness, or says why the suite cannot run here. */
 export type MakeHarness = () => Promise<VmmHarness | string>;
