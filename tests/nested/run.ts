@@ -11,7 +11,7 @@
 import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Operation, run } from '@sandbox-backend/kit';
 import { baseDisk, exists } from './base-disk.ts';
@@ -77,6 +77,7 @@ async function boot(op: Operation, kernel: string, disks: string[], results: str
     ...['-drive', `file=${file},format=raw,if=none,id=d${index},snapshot=${snapshot},cache=unsafe`],
     ...['-device', `virtio-blk-pci,drive=d${index}`],
   ];
+  const consoleFile = join(dirname(results), 'console.log');
   const args = [
     ...[
       '-nodefaults',
@@ -96,7 +97,7 @@ async function boot(op: Operation, kernel: string, disks: string[], results: str
     // Nothing of a run is kept: what it writes goes to temporary files of QEMU's.
     ...disks.flatMap((file, index) => drive(file, index, 'on')),
     ...drive(results, disks.length, 'off'),
-    ...['-serial', 'file:/dev/stderr', '-serial', 'stdio', '-device', 'virtio-rng-pci'],
+    ...['-serial', `file:${consoleFile}`, '-serial', 'stdio', '-device', 'virtio-rng-pci'],
   ];
   const machine = spawn('qemu-system-x86_64', args, {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -113,6 +114,7 @@ async function boot(op: Operation, kernel: string, disks: string[], results: str
   });
   const status = EXIT.exec(tail)?.[1];
   if (status !== undefined) return Number(status);
-  console.error("error: the rig's machine ended before its command did");
+  const last = (await readFile(consoleFile, 'utf8')).slice(-4000);
+  console.error(`${last}\nerror: the rig's machine ended before its command did`);
   return 1;
 }

@@ -1,4 +1,8 @@
+export { cloudHypervisorIdentity } from './cloud-hypervisor/identity.ts';
+export { cloudHypervisorVmm } from './cloud-hypervisor/vmm.ts';
 export { FAKE_IDENTITY, type FakeOptions, fakeVmm } from './fake/vmm.ts';
+export { firecrackerIdentity } from './firecracker/identity.ts';
+export { firecrackerVmm } from './firecracker/vmm.ts';
 export { type AcceleratorOptions, chooseAccelerator } from './qemu/choose-accelerator.ts';
 export type { Accelerator, AcceleratorChoice } from './qemu/decide-accelerator.ts';
 export { qemuIdentity } from './qemu/identity.ts';

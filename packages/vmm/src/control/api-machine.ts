@@ -14,7 +14,7 @@ export type MachineVerbs = {
   resume(op: Operation, api: ApiClient): Promise<unknown>;
   snapshot(op: Operation, api: ApiClient, files: SnapshotFiles): Promise<void>;
   /** Why a VMM that nobody stopped has ended, from the end of its log. */
-  explainExit(log: string): MachineExit;
+  explainExit(log: string): MachineExit | Promise<MachineExit>;
 };
 
 /** How long a VMM may take to exit after it has closed its control socket. */
@@ -63,7 +63,11 @@ export class ApiMachine implements Machine {
         hint: 'Pause it first.',
       });
     }
-    await this.verbs.snapshot(op, this.api, files);
+    try {
+      await this.verbs.snapshot(op, this.api, files);
+    } catch (caught) {
+      throw SandboxError.from(caught);
+    }
   }
 
   async readConsole(_op: Operation): Promise<string> {
