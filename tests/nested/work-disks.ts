@@ -55,7 +55,7 @@ export async function dataDisk(op: Operation, folder: string, dataRoot: string):
   await mkdir(mount);
   await run('mount', ['-o', 'loop', disk, mount]);
   try {
-    for (const name of ['kernels', 'envd', 'cache/rootfs']) {
+    for (const name of ['kernels', 'envd', 'cache/images', 'cache/rootfs']) {
       const source = join(dataRoot, name);
       if (!(await exists(source))) continue;
       await mkdir(join(mount, name), { recursive: true });

@@ -1,4 +1,5 @@
 import { SandboxError } from '@sandbox-backend/protocol';
+import type { VmmType } from './vmms.ts';
 
 /** What every process on a host that holds machines must agree on: the server and template-manager. */
 export type HostConfig = {
@@ -10,6 +11,13 @@ export type HostConfig = {
   /** The first of the unprivileged users that VMMs run as, one for each slot. */
   uidBase: number;
   qemuBinary: string;
+  firecrackerBinary: string;
+  jailerBinary: string;
+  cloudHypervisorBinary: string;
+  /** Programs that a template may name as its hypervisor, beside those above. */
+  hypervisorPaths: string[];
+  /** What `auto` stands for in a template. */
+  vmm: VmmType;
   accelerator: 'auto' | 'kvm' | 'tcg';
 };
 
@@ -20,6 +28,11 @@ export function readHostConfig(env: NodeJS.ProcessEnv): HostConfig {
     networkPrefix: env.SANDBOX_NETWORK_PREFIX || 'sbx',
     uidBase: readCount(env, 'SANDBOX_UID_BASE', 300_000),
     qemuBinary: env.SANDBOX_QEMU || 'qemu-system-x86_64',
+    firecrackerBinary: env.SANDBOX_FIRECRACKER || 'firecracker',
+    jailerBinary: env.SANDBOX_JAILER || 'jailer',
+    cloudHypervisorBinary: env.SANDBOX_CLOUD_HYPERVISOR || 'cloud-hypervisor',
+    hypervisorPaths: (env.SANDBOX_HYPERVISOR_PATHS ?? '').split(':').filter(Boolean),
+    vmm: readOneOf(env, 'SANDBOX_VMM', ['auto', 'firecracker', 'cloud-hypervisor', 'qemu'] as const, 'auto'),
     accelerator: readOneOf(env, 'SANDBOX_ACCELERATOR', ['auto', 'kvm', 'tcg'] as const, 'auto'),
   };
 }

@@ -42,18 +42,19 @@ export const writableDisk = (overlay: boolean) => (overlay ? BUILD_FILES.upper :
 export function kernelCommandLine(options: {
   overlay: boolean;
   debug: boolean;
-  accelerator: VmmIdentity['accelerator'];
+  vmm: Pick<VmmIdentity, 'kind' | 'accelerator'>;
 }): string {
   return [
     'console=ttyS0',
     options.debug ? 'loglevel=7' : 'quiet loglevel=1', // serial output is the main cost of an emulated boot
-    'panic=1 reboot=t', // a dead guest ends its VMM
+    // A dead guest ends its VMM: by a triple fault, or where that is no end by the keyboard controller.
+    `panic=1 reboot=${options.vmm.kind === 'firecracker' ? 'k' : 't'}`,
     'net.ifnames=0', // the nic is eth0 on every machine type
     'random.trust_cpu=on',
     'cryptomgr.notests no_timer_check rcupdate.rcu_expedited=1', // boot time
     'i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd', // no keyboard to probe for
     // An emulated processor does not speculate: the guest's defences against it only cost instructions.
-    ...(options.accelerator === 'tcg' ? ['mitigations=off'] : []),
+    ...(options.vmm.accelerator === 'tcg' ? ['mitigations=off'] : []),
     ...(options.overlay ? ['overlay=1'] : []),
   ].join(' ');
 }

@@ -17,3 +17,4 @@ export {
   writeRecord,
 } from './ref.ts';
 export { type HeldMachine, type MachineDeps, machineLimits, restoreMachine } from './restore.ts';
+export { openVmms, type Vmms, type VmmType, vmmsOf, withHypervisor } from './vmms.ts';

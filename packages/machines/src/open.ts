@@ -1,32 +1,21 @@
-import { join } from 'node:path';
 import { openRoom, openSlotPool } from '@sandbox-backend/host';
 import type { Operation } from '@sandbox-backend/kit';
-import { chooseAccelerator, qemuIdentity, qemuVmm } from '@sandbox-backend/vmm';
 import { paths } from './builds/paths.ts';
 import type { HostConfig } from './config.ts';
 import { isOwnedByOther, readRecords } from './ref.ts';
 import type { MachineDeps } from './restore.ts';
+import { openVmms } from './vmms.ts';
 
 /**
- * Makes this host ready to hold machines: chooses the VMM and its accelerator and opens the network slots.
+ * Makes this host ready to hold machines: finds its VMMs and opens the network slots.
  * Only the server (`recover: true`) knows which machines an earlier run left, and frees the slots of all others.
  */
 export async function openHost(
   op: Operation,
   config: HostConfig,
   options: { spareSlots: number; recover: boolean },
-): Promise<MachineDeps & AsyncDisposable & { acceleratorReason: string }> {
-  const kernel = join(paths.kernels(config.dataRoot), 'default');
-  const { accelerator, reason } = await op.phase('accelerator', () =>
-    chooseAccelerator(op, {
-      binary: config.qemuBinary,
-      kernel: join(kernel, 'vmlinux'),
-      initrd: join(kernel, 'initrd'),
-      cacheFile: join(config.dataRoot, 'accelerator.json'),
-      ...(config.accelerator === 'auto' ? {} : { force: config.accelerator }),
-    }),
-  );
-  const identity = await op.phase('vmm', () => qemuIdentity(config.qemuBinary, accelerator, op.signal));
+): Promise<MachineDeps & AsyncDisposable> {
+  const vmms = await openVmms(op, config);
   const slots = await op.phase('slots', async () =>
     openSlotPool(op, {
       stateDir: paths.slots(config.dataRoot),
@@ -39,10 +28,9 @@ export async function openHost(
   );
   return {
     dataRoot: config.dataRoot,
-    vmm: qemuVmm(config.qemuBinary, identity),
-    acceleratorReason: reason,
+    vmms,
     slots,
-    openRoom: (step, spec) => openRoom(step, { ...spec, kvm: accelerator === 'kvm' }),
+    openRoom: (step, spec) => openRoom(step, { ...spec, kvm: vmms.accelerator.accelerator === 'kvm' }),
     [Symbol.asyncDispose]: () => slots[Symbol.asyncDispose](),
   };
 }

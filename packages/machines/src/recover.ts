@@ -32,7 +32,7 @@ export async function recoverMachine(
     if (!record.sandbox || !record.machine) return undefined;
     const patience = new Operation('find a machine again', { timeoutMs: 10_000, signal: op.signal });
     try {
-      return await deps.vmm.recover(patience, record.machine, room);
+      return await deps.vmms.find(record.machine.vmm).recover(patience, record.machine, room);
     } catch (caught) {
       held.move(); // it may live and only not answer now: a sandbox is never ended for that
       throw caught;

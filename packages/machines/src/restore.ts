@@ -8,10 +8,11 @@ import { BUILD_FILES, INSIDE } from './builds/paths.ts';
 import type { Build } from './builds/read.ts';
 import { disksOfBuild, hardwareOf, writableDisk } from './hardware.ts';
 import { type MachineRecord, machineDirectory, thisProcess, writeRecord } from './ref.ts';
+import type { Vmms } from './vmms.ts';
 
 export type MachineDeps = {
   dataRoot: string;
-  vmm: Vmm;
+  vmms: Vmms;
   slots: SlotPool;
   openRoom: OpenRoom;
 };
@@ -36,7 +37,8 @@ export async function restoreMachine(
   build: Build,
 ): Promise<HeldMachine> {
   const { manifest } = build;
-  checkCompatible(build, deps.vmm);
+  const vmm = deps.vmms.find(manifest.vmm.kind);
+  checkCompatible(build, vmm);
   await using held = new AsyncDisposableStack();
 
   const directory = machineDirectory(deps.dataRoot, machineId);
@@ -67,13 +69,13 @@ export async function restoreMachine(
       from: join(build.directory, name),
       directory: roomDirectory,
       name: name.replace(/\.ext4$/, ''),
-      formats: ['raw', 'qcow2'],
+      formats: vmm.traits.diskFormats,
       backing: `${INSIDE.build}/${name}`,
     }),
   );
   const room = held.use(await op.phase('room', () => deps.openRoom(op, record.room)));
   const machine = held.use(
-    await deps.vmm.restore(
+    await vmm.restore(
       op,
       {
         hardware: hardwareOf(manifest, disksOfBuild(build.directory, manifest.overlay, disk), slot.ref),

@@ -75,7 +75,8 @@ export async function openNode(
     deleteTemplate: (_call, name) => deleteTemplate({ dataRoot: deps.dataRoot, pool, residents }, name),
     onExit: (listener) => void listeners.add(listener),
     describe: () => ({
-      vmm: deps.vmm.identity,
+      vmm: deps.vmms.preferred.identity,
+      capabilities: [...deps.vmms.capabilities],
       sandboxes: residents.size,
       freeSlots: deps.slots.free,
       warmMachines: pool.size,

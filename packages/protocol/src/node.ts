@@ -85,8 +85,26 @@ export type LogLine = { timestamp: string; level: 'debug' | 'info' | 'warn' | 'e
 
 export type TemplateInfo = { name: string; manifest: BuildManifest; buildCount: number };
 
+/** One VMM as this host can or cannot run it. */
+export type HostCapability =
+  | { vmm: VmmIdentity['kind']; available: false; reason: string }
+  | {
+      vmm: VmmIdentity['kind'];
+      available: true;
+      identity: VmmIdentity;
+      /** Of a sandbox's own disk. */
+      diskFormats: ('raw' | 'qcow2')[];
+      /** A restored guest is told by its hardware that it was restored. */
+      generationId: boolean;
+      /** A guest that powers off ends its sandbox. */
+      powersOff: boolean;
+      hugePages: boolean;
+    };
+
 export type NodeInfo = {
+  /** What templates are built for unless they ask for another. */
   vmm: VmmIdentity;
+  capabilities: HostCapability[];
   sandboxes: number;
   freeSlots: number;
   warmMachines: number;

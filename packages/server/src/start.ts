@@ -33,7 +33,7 @@ export async function startServer(config: ServerConfig): Promise<Server> {
   const db = held.adopt(openDatabase(join(config.dataRoot, 'server.db')), (open) => open.close());
   await ensureDefaultKey(db, join(config.dataRoot, 'api-key'));
   const host = held.use(await openHost(op, config, { spareSlots: config.spareSlots, recover: true }));
-  log('info', 'host.open', { ...host.vmm.identity, reason: host.acceleratorReason });
+  log('info', 'host.open', { ...host.vmms.preferred.identity, reason: host.vmms.accelerator.reason });
   const node = held.use(
     await openNode(op, host, {
       warmPool: { machinesPerBuild: config.warmMachines, builds: config.warmBuilds, refillDelayMs: 1000 },

@@ -144,6 +144,8 @@ export type LaunchOptions = {
   logFile: string;
   /** Firecracker's jailer: changes the root and the user, in place of what the room does itself. */
   jailer?: string;
+  /** The VMM reads what sysfs says of this tap. */
+  tap?: string;
 };
 
 export type LaunchedProcess = { pid: number; pidStartTime: string };

@@ -103,7 +103,13 @@ export function createFakeNode(options: FakeNodeOptions = {}): FakeNode {
       return templates.delete(name);
     },
     onExit: (listener) => void listeners.add(listener),
-    describe: () => ({ vmm: VMM, sandboxes: sandboxes.size, freeSlots: 0, warmMachines: 0 }),
+    describe: () => ({
+      vmm: VMM,
+      capabilities: [],
+      sandboxes: sandboxes.size,
+      freeSlots: 0,
+      warmMachines: 0,
+    }),
     exit(sandboxId, reason = 'crashed') {
       sandboxes.delete(sandboxId);
       for (const listener of listeners) listener({ sandboxId, reason, detail: 'asked to' });

@@ -5,7 +5,7 @@ import { isAbsolute, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { killAndWait, log, type Operation, processStartTime } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
-import type { LaunchedProcess, Room } from '@sandbox-backend/vmm';
+import type { LaunchedProcess, LaunchOptions, Room } from '@sandbox-backend/vmm';
 import { type CgroupStats, openCgroup } from '../cgroups/cgroup.ts';
 import type { RoomSpec } from '../host.ts';
 import { occupants } from '../network/occupants.ts';
@@ -62,7 +62,6 @@ export async function openRoom(op: Operation, spec: RoomSpec): Promise<HostRoom>
     ...['sh', ENTER, ROOT, `${slot.uid}`, spec.kvm ? 'yes' : 'no', directory],
     ...cgroup.procsFiles.flatMap((file) => ['--procs', file]),
     ...Object.entries(spec.readOnly).flatMap(([seenAs, hostPath]) => ['--read-only', seenAs, hostPath]),
-    '--',
   ];
 
   const owned = held.move();
@@ -76,9 +75,22 @@ export async function openRoom(op: Operation, spec: RoomSpec): Promise<HostRoom>
         throw new SandboxError('internal', `${hostPath} is not the room's`);
       return lchown(hostPath, slot.uid, slot.uid);
     },
-    launch: (op, command, { logFile }) => launch(op, [...prefix, ...command], logFile),
+    launch: (op, command, options) =>
+      launch(op, [...prefix, ...entry(spec, command, options)], options.logFile),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** The end of the command line of enter.sh. A program that is not below /usr is brought into the room by itself. */
+function entry(spec: RoomSpec, command: readonly string[], { jailer, tap }: LaunchOptions): string[] {
+  const [program = '', ...args] = command;
+  const seen = jailer !== undefined || /^(?:\/(?:usr|bin|sbin)\/|[^/])/.test(program);
+  return [
+    ...(tap === undefined ? [] : ['--tap', tap]),
+    ...(jailer === undefined ? [] : ['--jailer', jailer, spec.id]),
+    ...(seen ? ['--', program] : ['--program', program, '--', '/vmm']),
+    ...args,
+  ];
 }
 
 /**
@@ -136,7 +148,7 @@ async function launch(op: Operation, args: string[], logFile: string): Promise<L
   return { pid, pidStartTime };
 }
 
-const RESERVED = /^\/(?:usr|bin|sbin|lib|lib32|lib64|libx32|dev|machine|\.old)(?:\/|$)/;
+const RESERVED = /^\/(?:usr|bin|sbin|lib|lib32|lib64|libx32|dev|sys|run|vmm|machine|\.old)(?:\/|$)/;
 
 function checkSpec({ id, directory, readOnly, slot, limits }: RoomSpec): void {
   const refuse = (what: string) => {

@@ -16,6 +16,7 @@ import {
   writableDisk,
   writeRecord,
 } from '@sandbox-backend/machines';
+import type { Vmm } from '@sandbox-backend/vmm';
 import type { Kernel } from '../guest/kernel.ts';
 
 export type BootRequest = {
@@ -31,6 +32,7 @@ export type BootRequest = {
   memoryMib: number;
   overlay: boolean;
   kernel: Kernel;
+  vmm: Vmm;
   debug: boolean;
 };
 
@@ -70,7 +72,7 @@ export async function bootMachine(
   const room = held.use(await op.phase('room', () => deps.openRoom(op, record.room)));
   const writable = { path: join(directory, writableDisk(overlay)), format: 'raw' as const };
   const machine = held.use(
-    await deps.vmm.boot(
+    await request.vmm.boot(
       op,
       {
         hardware: hardwareOf(
@@ -80,7 +82,7 @@ export async function bootMachine(
         ),
         kernel: request.kernel.vmlinux,
         initrd: request.kernel.initrd,
-        commandLine: kernelCommandLine({ ...request, accelerator: deps.vmm.identity.accelerator }),
+        commandLine: kernelCommandLine({ ...request, vmm: request.vmm.identity }),
         memoryFile: join(directory, BUILD_FILES.memory),
       },
       room,

@@ -10,6 +10,7 @@ import {
   writableDisk,
 } from '@sandbox-backend/machines';
 import { type BuildManifest, SandboxError } from '@sandbox-backend/protocol';
+import type { Vmm } from '@sandbox-backend/vmm';
 import type { Kernel } from '../guest/kernel.ts';
 import { bootMachine } from './boot.ts';
 import { prepareGuest } from './prepare-guest.ts';
@@ -25,6 +26,7 @@ export type BuildSpec = {
   diskMib: number;
   overlay: boolean;
   kernel: Kernel;
+  vmm: Vmm;
   /** The guest's console goes to `onConsole` while it boots. */
   debug: boolean;
   env: Record<string, string>;
@@ -68,7 +70,7 @@ export async function buildTemplate(
   await snapshotOnce(op, deps, spec, { buildId, directory }, options);
   const manifest = await op.phase('freeze', async () => {
     await linkSharedDisks(directory, spec);
-    return freezeFiles(directory, describe(deps, spec, buildId));
+    return freezeFiles(directory, describe(spec, buildId));
   });
   manifest.trial = await op.phase('trial restore', () => tryRestore(op, deps, { directory, manifest }));
   await op.phase('publish', () => publishBuild(deps.dataRoot, directory, manifest));
@@ -145,7 +147,7 @@ function explain(caught: unknown, template: string, op: Operation, console: stri
   });
 }
 
-function describe(deps: MachineDeps, spec: BuildSpec, buildId: string): BuildManifest {
+function describe(spec: BuildSpec, buildId: string): BuildManifest {
   return {
     schema: 1,
     template: spec.template,
@@ -156,7 +158,7 @@ function describe(deps: MachineDeps, spec: BuildSpec, buildId: string): BuildMan
     diskMib: spec.diskMib,
     overlay: spec.overlay,
     kernelVersion: spec.kernel.version,
-    vmm: deps.vmm.identity,
+    vmm: spec.vmm.identity,
     envdVersion: spec.envdVersion,
     defaultUser: spec.defaultUser,
     ...(spec.defaultWorkdir ? { defaultWorkdir: spec.defaultWorkdir } : {}),

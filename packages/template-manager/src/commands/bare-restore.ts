@@ -56,12 +56,13 @@ async function restoreOnce(
     from: source,
     directory,
     name: 'disk',
-    formats: ['raw', 'qcow2'],
+    formats: host.vmms.find(manifest.vmm.kind).traits.diskFormats,
     backing: source,
   });
+  const vmm = host.vmms.find(manifest.vmm.kind);
   const start = performance.now();
   const machine = held.use(
-    await host.vmm.restore(
+    await vmm.restore(
       op,
       {
         hardware: hardwareOf(manifest, disksOfBuild(build.directory, manifest.overlay, disk), slot.ref),

@@ -1,5 +1,6 @@
+import { canReflink } from '@sandbox-backend/host';
 import type { Operation } from '@sandbox-backend/kit';
-import { type HostConfig, openHost, paths, readHostConfig } from '@sandbox-backend/machines';
+import { type HostConfig, openHost, paths, readHostConfig, withHypervisor } from '@sandbox-backend/machines';
 import { type BuildManifest, ENVD_VERSION, SandboxError } from '@sandbox-backend/protocol';
 import { type BuildSpec, buildTemplate } from '../builds/build.ts';
 import { prepareEnvdDisk } from '../guest/envd-bundle.ts';
@@ -22,7 +23,8 @@ export async function build(
   const { spec, warnings } = await op.phase('read specification', () => loadTemplateSpec(options.file));
   for (const warning of warnings) console.error(`warning: ${warning}`);
   const config = { ...readHostConfig(process.env), dataRoot };
-  checkVmm(spec);
+  const own = spec.hypervisorPath ? await withHypervisor(config, spec.hypervisorPath, spec.vmmType) : config;
+  refuseHugePages(spec);
 
   const rootfs = await findOrBuildRootfs(op, spec, dataRoot, options);
   if (spec.rootfsBuildMode === 'build-rootfs-only') {
@@ -33,7 +35,7 @@ export async function build(
     );
     return;
   }
-  const manifest = await bootAndPublish(op, withHypervisor(config, spec), spec, rootfs);
+  const manifest = await bootAndPublish(op, own, spec, rootfs);
   await pruneCache(paths.cache(dataRoot), CACHE_BYTES);
   report(
     options.json,
@@ -89,7 +91,10 @@ async function bootAndPublish(
   const kernel = await findKernel(dataRoot, spec.kernelVersion);
   const envdDisk = await prepareEnvdDisk(op, paths.envdDisks(dataRoot));
   await using host = await openHost(op, config, { spareSlots: 0, recover: false });
-  return await buildTemplate(op, host, await toBuildSpec(spec, rootfs, { kernel, envdDisk }), {
+  const vmm = host.vmms.choose(spec.vmmType, {
+    cheapRawDisks: spec.overlay || (await canReflink(dataRoot)),
+  });
+  return await buildTemplate(op, host, await toBuildSpec(spec, rootfs, { kernel, envdDisk, vmm }), {
     ...(spec.kernelDebugOutput ? { onConsole: (text: string) => void process.stderr.write(text) } : {}),
   });
 }
@@ -97,7 +102,7 @@ async function bootAndPublish(
 async function toBuildSpec(
   spec: TemplateSpec,
   rootfs: Rootfs,
-  guest: Pick<BuildSpec, 'kernel' | 'envdDisk'>,
+  guest: Pick<BuildSpec, 'kernel' | 'envdDisk' | 'vmm'>,
 ): Promise<BuildSpec> {
   const { startCommand } = spec;
   const defaultUser = spec.defaultUser ?? rootfs.account.name;
@@ -128,31 +133,16 @@ async function toBuildSpec(
   };
 }
 
-/** A field that this installation cannot honour is refused before anything is fetched. */
-function checkVmm(spec: TemplateSpec): void {
-  if (spec.vmmType === 'firecracker' || spec.vmmType === 'cloud-hypervisor') {
-    throw new SandboxError(
-      'failed_precondition',
-      `${spec.template} asks for ${spec.vmmType}, which this version does not run`,
-      {
-        hint: 'Set vmmType to "auto" or "qemu".',
-      },
-    );
-  }
-  if (spec.hugePages) {
-    throw new SandboxError(
-      'failed_precondition',
-      `${spec.template} asks for hugePages, from which QEMU cannot restore privately`,
-      {
-        hint: 'Set hugePages to false.',
-      },
-    );
-  }
+/** A field that no VMM can honour is refused before anything is fetched. */
+function refuseHugePages(spec: TemplateSpec): void {
+  if (!spec.hugePages) return;
+  throw new SandboxError(
+    'failed_precondition',
+    `${spec.template} asks for hugePages: a snapshot with huge pages cannot be mapped privately from its file, ` +
+      'so that no VMM restores it without copying all of its memory',
+    { hint: 'Set hugePages to false.' },
+  );
 }
-
-/** The program of the specification serves for this build alone; sandboxes run with the server's. */
-const withHypervisor = (config: HostConfig, spec: TemplateSpec): HostConfig =>
-  spec.hypervisorPath ? { ...config, qemuBinary: spec.hypervisorPath } : config;
 
 function report(json: boolean, value: unknown, text: string): void {
   console.log(json ? JSON.stringify(value, undefined, 2) : text);

@@ -29,7 +29,7 @@ export function cloudHypervisorVmm(binary: string, identity: VmmIdentity): Vmm {
     traits: { diskFormats: ['raw', 'qcow2'], generationId: false, powersOff: true },
 
     boot: (op, spec, room) =>
-      start(op, binary, room, spec.memoryFile, async ({ api }) => {
+      start(op, binary, room, spec, async ({ api }) => {
         const { hardware, memoryFile } = spec;
         await using memory = await open(memoryFile, 'wx');
         await memory.truncate(hardware.memoryMib * 1024 * 1024);
@@ -49,7 +49,7 @@ export function cloudHypervisorVmm(binary: string, identity: VmmIdentity): Vmm {
       }),
 
     restore: (op, spec, room) =>
-      start(op, binary, room, spec.memoryFile, async ({ api }) => {
+      start(op, binary, room, spec, async ({ api }) => {
         const { config, state } = await readState(spec.stateFile);
         const paths = pathsIn(room, spec.hardware, spec.memoryFile);
         const folder = join(room.directory, 'restore');
@@ -66,13 +66,14 @@ const start = (
   op: Operation,
   binary: string,
   room: Room,
-  memoryFile: string,
+  { memoryFile, hardware }: { memoryFile: string; hardware: Hardware },
   load: (machine: ApiMachine) => Promise<void>,
 ): Promise<ApiMachine> =>
   startMachine(op, room, {
     vmm: 'cloud-hypervisor',
     socket: 'api.sock',
     memoryFile,
+    launch: { tap: hardware.network.tap },
     command: async (controlSocket) => {
       await writeFile(join(room.directory, NO_KERNEL), '');
       for (const name of [CONSOLE, EVENTS]) {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { isAlive, type Operation } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
 import { withLog } from '../log-tail.ts';
-import type { Machine, MachineRef, Room } from '../vmm.ts';
+import type { LaunchOptions, Machine, MachineRef, Room } from '../vmm.ts';
 import { endProcess, processOf } from './process.ts';
 
 export type StartPlan<M extends Machine> = {
@@ -12,7 +12,8 @@ export type StartPlan<M extends Machine> = {
   memoryFile: string;
   /** The command line, with paths as the VMM sees them. */
   command(controlSocket: string): Promise<readonly string[]>;
-  jailer?: string;
+  /** See {@link LaunchOptions}. */
+  launch?: Omit<LaunchOptions, 'logFile'>;
   /** Connects to the VMM that has been started. */
   connect(ref: MachineRef): Promise<M>;
   /** What is told to the VMM before the machine is handed out. */
@@ -32,7 +33,7 @@ export async function startMachine<M extends Machine>(
     const launched = await op.phase('vmm start', async () =>
       room.launch(op, await plan.command(room.inside(controlSocket)), {
         logFile: vmmLog,
-        ...(plan.jailer ? { jailer: plan.jailer } : {}),
+        ...plan.launch,
       }),
     );
     const { vmm, memoryFile } = plan;

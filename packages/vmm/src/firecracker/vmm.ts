@@ -77,7 +77,7 @@ async function start(
     vmm: 'firecracker',
     socket: 'api.sock',
     memoryFile,
-    ...(options.jailer ? { jailer: await findProgram(options.jailer) } : {}),
+    ...(options.jailer ? { launch: { jailer: await findProgram(options.jailer) } } : {}),
     command: async (controlSocket) => {
       await writeFile(consoleFile, '');
       await room.give(consoleFile);

@@ -82,7 +82,7 @@ test('golden: restore with KVM', () => {
 -no-user-config
 -display none
 -no-reboot
--machine microvm,memory-backend=ram0,x-option-roms=off,pit=off,pic=off,rtc=on,isa-serial=on,auto-kernel-cmdline=off,mem-merge=off,dump-guest-core=off
+-machine microvm,memory-backend=ram0,pit=off,pic=off,rtc=on,isa-serial=on,auto-kernel-cmdline=off,mem-merge=off,dump-guest-core=off
 -accel kvm
 -cpu host
 -smp 2

@@ -83,7 +83,7 @@ const q35Machine = (identity: VmmIdentity) =>
 
 /** For KVM only: without it this machine has no timer to calibrate by, and hangs early in boot now and then. */
 const microvmMachine = () =>
-  'microvm,memory-backend=ram0,x-option-roms=off,pit=off,pic=off,rtc=on,isa-serial=on,auto-kernel-cmdline=off,mem-merge=off,dump-guest-core=off';
+  'microvm,memory-backend=ram0,pit=off,pic=off,rtc=on,isa-serial=on,auto-kernel-cmdline=off,mem-merge=off,dump-guest-core=off';
 
 /** `readonly=on,rom=off` opens the file O_RDONLY and maps it privately: no machine can write its template's memory. */
 const memoryBackend = (memoryMib: number, path: string, mode: 'boot' | 'restore') =>

@@ -44,6 +44,10 @@ export function e2bApp(deps: SandboxDeps & { keys: KeyRows }, options: E2bOption
       })),
     });
   });
+  on('GET', '/capabilities', (c) => {
+    const { vmm, capabilities } = deps.node.describe();
+    return c.json({ preferred: vmm.kind, vmms: capabilities });
+  });
   // Before the routes with a parameter where a fixed word stands here.
   laterRoutes(all);
   sandboxRoutes(all, deps, options);
