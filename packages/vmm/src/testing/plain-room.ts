@@ -11,7 +11,7 @@ export type PlainRoom = Room &
   };
 
 /** Where a VMM sees its own folder, whichever that is on the host: some VMMs remember paths in a snapshot. */
-const SEEN_AS = '/run/sandbox-backend/plain-room';
+const SEEN_AS = '/run/sandbox-backend-plain-room';
 
 /** Enters a mount namespace in which the folder is at that path. */
 const ENTER = 'mount --bind "$1" "$2"; shift 2; exec "$@"';
