@@ -1,0 +1,44 @@
+#!/bin/sh
+# Runs the suites of one VMM on a host that has what it needs, and leaves what came of them in a folder:
+#   suites.sh RESULTS VMM KIND...   VMM: firecracker, cloud-hypervisor, qemu-kvm, qemu-tcg; KIND: conformance, e2e
+# Goes on after a failure; its exit status is 1 when anything failed.
+set -u
+results=$1 vmm=$2
+shift 2
+node=node_modules/.bin/node
+export SANDBOX_DATA_ROOT=${SANDBOX_DATA_ROOT:-/var/lib/sandbox-backend-test}
+export KERNEL=$SANDBOX_DATA_ROOT/kernels/default/vmlinux
+export SANDBOX_SUBNET=10.169.0.0/16 SANDBOX_NETWORK_PREFIX=sbt SANDBOX_UID_BASE=400000
+case $vmm in
+  qemu-kvm) suite=packages/vmm/src/qemu/conformance-kvm.test.ts SANDBOX_VMM=qemu SANDBOX_ACCELERATOR=kvm ;;
+  qemu-tcg) suite=packages/vmm/src/qemu/conformance.test.ts SANDBOX_VMM=qemu SANDBOX_ACCELERATOR=tcg ;;
+  *) suite=packages/vmm/src/$vmm/conformance.test.ts SANDBOX_VMM=$vmm SANDBOX_ACCELERATOR=kvm ;;
+esac
+export SANDBOX_VMM SANDBOX_ACCELERATOR
+mkdir -p "$results"
+failed=0
+
+run() {
+  name=$1
+  shift
+  echo "== $vmm: $name"
+  $node --test --test-concurrency=1 --test-reporter=spec --test-reporter-destination=stdout \
+    --test-reporter=./tests/nested/json-lines.ts --test-reporter-destination="$results/$vmm.$name.jsonl" "$@" || failed=1
+}
+
+for kind; do
+  case $kind in
+    conformance) TMPDIR=$SANDBOX_DATA_ROOT run conformance "$suite" ;;
+    e2e)
+      rm -rf "$SANDBOX_DATA_ROOT/templates/default-sandbox"
+      if bin/template-manager --template packages/template-manager/templates/default-sandbox.json; then
+        run e2e tests/e2e/e2b-sdk.test.ts tests/e2e/isolation.test.ts tests/e2e/lifecycle.test.ts tests/e2e/restart.test.ts
+        $node tests/nested/measure.ts >"$results/$vmm.phases.json" || failed=1
+      else
+        failed=1
+      fi
+      ;;
+    *) echo "error: $kind is neither conformance nor e2e" >&2; exit 2 ;;
+  esac
+done
+exit $failed
