@@ -96,7 +96,6 @@ function capabilityOf(one: Opened): HostCapability {
     identity,
     diskFormats: [...traits.diskFormats],
     generationId: traits.generationId,
-    powersOff: traits.powersOff,
     hugePages: false,
   };
 }

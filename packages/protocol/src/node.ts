@@ -96,8 +96,6 @@ export type HostCapability =
       diskFormats: ('raw' | 'qcow2')[];
       /** A restored guest is told by its hardware that it was restored. */
       generationId: boolean;
-      /** A guest that powers off ends its sandbox. */
-      powersOff: boolean;
       hugePages: boolean;
     };
 

@@ -41,8 +41,6 @@ export type VmmTraits = {
   diskFormats: readonly DiskSpec['format'][];
   /** A restored guest is told so by its hardware (VMGENID), and its kernel reseeds its random numbers by itself. */
   generationId: boolean;
-  /** A guest that powers off ends its machine; elsewhere only one that restarts does. */
-  powersOff: boolean;
 };
 
 export type Hardware = {

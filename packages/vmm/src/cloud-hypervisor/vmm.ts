@@ -1,15 +1,16 @@
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { findProgram, isAlive, killAndWait, type Operation } from '@sandbox-backend/kit';
+import { findProgram, isAlive, type Operation } from '@sandbox-backend/kit';
 import type { VmmIdentity } from '@sandbox-backend/protocol';
 import { ApiClient } from '../control/api-client.ts';
 import { ApiMachine, type MachineVerbs } from '../control/api-machine.ts';
 import { asFields, asText } from '../control/fields.ts';
 import { processOf } from '../control/process.ts';
 import { findMachine, startMachine } from '../control/start.ts';
+import { onTail } from '../control/tail-watch.ts';
 import type { Hardware, MachineRef, Room, Vmm } from '../vmm.ts';
 import { type CloudHypervisorPaths, restoreConfig, vmConfig } from './config.ts';
-import { explainExit, onReboot } from './events.ts';
+import { explainExit } from './events.ts';
 import { packSnapshot, readState, unpackSnapshot } from './state-file.ts';
 
 type InRoom = Pick<Room, 'inside' | 'directory' | 'give'>;
@@ -26,7 +27,7 @@ const API = '/api/v1';
 export function cloudHypervisorVmm(binary: string, identity: VmmIdentity): Vmm {
   return {
     identity,
-    traits: { diskFormats: ['raw', 'qcow2'], generationId: false, powersOff: true },
+    traits: { diskFormats: ['raw', 'qcow2'], generationId: false },
 
     boot: (op, spec, room) =>
       start(op, binary, room, spec, async ({ api }) => {
@@ -102,7 +103,12 @@ async function connect(op: Operation, ref: MachineRef, room: InRoom): Promise<Ap
   const api = await ApiClient.open(op, ref.controlSocket, () => isAlive(processOf(ref)), explainErrors);
   const machine = new ApiMachine(ref, api, verbsIn(room, events), join(room.directory, CONSOLE));
   // Cloud Hypervisor starts a guest anew that restarts; the sandbox would be another one.
-  const watch = onReboot(events, () => void killAndWait(processOf(ref)));
+  const watch = onTail(
+    events,
+    /"rebooting"/,
+    () =>
+      void machine.end({ reason: 'powered_off', detail: 'the guest restarted, by request or after a panic' }),
+  );
   void machine.exited.then(() => watch[Symbol.dispose]());
   return machine;
 }

@@ -28,7 +28,7 @@ export class ApiMachine implements Machine {
   private readonly verbs: MachineVerbs;
   private readonly console: ConsoleFile;
   private readonly consoleText = new TextDecoder();
-  private stopped = false;
+  private ending: MachineExit | undefined;
 
   constructor(ref: MachineRef, api: ApiClient, verbs: MachineVerbs, consoleFile: string) {
     this.ref = ref;
@@ -76,7 +76,12 @@ export class ApiMachine implements Machine {
   }
 
   async kill(): Promise<MachineExit> {
-    this.stopped = true;
+    return this.end({ reason: 'stopped', detail: '' });
+  }
+
+  /** Ends a machine whose guest has ended in a way that its VMM makes nothing of. */
+  async end(exit: MachineExit): Promise<MachineExit> {
+    this.ending ??= exit;
     await killAndWait(processOf(this.ref));
     this.api[Symbol.dispose]();
     return this.exited;
@@ -88,10 +93,8 @@ export class ApiMachine implements Machine {
 
   /** A VMM that closes its socket is about to be gone; one that is not is no use any more. */
   private async afterClose(): Promise<MachineExit> {
-    const { stopped } = this; // a kill from now on comes too late to be the reason
+    const { ending } = this; // a kill from now on comes too late to be the reason
     await endProcess(this.ref, EXIT_PATIENCE_MS);
-    return stopped
-      ? { reason: 'stopped', detail: '' }
-      : this.verbs.explainExit(await logTail(this.ref.vmmLog));
+    return ending ?? this.verbs.explainExit(await logTail(this.ref.vmmLog));
   }
 }

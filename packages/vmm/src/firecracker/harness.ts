@@ -9,7 +9,7 @@ const BINARY = process.env.FIRECRACKER_BIN || 'firecracker';
 export const openVmm: OpenVmm = async (binary = BINARY) =>
   firecrackerVmm({ binary }, await firecrackerIdentity(BINARY));
 
-/** The test guest in Firecracker, which has no power switch: a guest restarts to end it. */
+/** The test guest in Firecracker, whose guests restart by the keyboard controller. */
 export const makeHarness: MakeHarness = async () =>
   (await whyNoGuest(BINARY)) ??
   (await whyNoKvm()) ??

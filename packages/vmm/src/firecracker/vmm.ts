@@ -8,6 +8,7 @@ import { ApiMachine, type MachineVerbs } from '../control/api-machine.ts';
 import { asFields } from '../control/fields.ts';
 import { processOf } from '../control/process.ts';
 import { findMachine, startMachine } from '../control/start.ts';
+import { onTail } from '../control/tail-watch.ts';
 import type { Hardware, MachineRef, Room, SnapshotFiles, Vmm } from '../vmm.ts';
 import { checkDrives } from './check-drives.ts';
 import { explainExit, explainFault } from './explain.ts';
@@ -26,6 +27,9 @@ export type FirecrackerOptions = {
   jailer?: string;
 };
 
+/** The kernel's last words, which it prints whatever its log level (kernel/reboot.c). */
+const POWERED_OFF = /reboot: (?:Power down|Power off not available|System halted)/;
+
 /** In the room; the VMM's own log is `vmm.log`. */
 const CONSOLE = 'console.log';
 
@@ -36,7 +40,7 @@ const CONSOLE = 'console.log';
 export function firecrackerVmm(options: FirecrackerOptions, identity: VmmIdentity): Vmm {
   return {
     identity,
-    traits: { diskFormats: ['raw'], generationId: true, powersOff: false },
+    traits: { diskFormats: ['raw'], generationId: true },
 
     boot: (op, spec, room) =>
       start(op, options, room, spec.memoryFile, spec.hardware, async (machine, paths) => {
@@ -95,7 +99,16 @@ async function connect(
   room: Pick<Room, 'inside' | 'directory' | 'give'>,
 ): Promise<ApiMachine> {
   const api = await ApiClient.open(op, ref.controlSocket, () => isAlive(processOf(ref)), explainFault);
-  return new ApiMachine(ref, api, verbsIn(ref, room), join(room.directory, CONSOLE));
+  const consoleFile = join(room.directory, CONSOLE);
+  const machine = new ApiMachine(ref, api, verbsIn(ref, room), consoleFile);
+  // Firecracker has no power switch: a guest that powers off stands still for ever.
+  const watch = onTail(
+    consoleFile,
+    POWERED_OFF,
+    () => void machine.end({ reason: 'powered_off', detail: 'the guest powered off' }),
+  );
+  void machine.exited.then(() => watch[Symbol.dispose]());
+  return machine;
 }
 
 const send = (op: Operation, api: ApiClient, { method, path, body }: ApiRequest) =>

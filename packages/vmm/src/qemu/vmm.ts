@@ -18,7 +18,6 @@ export function qemuVmm(binary: string, identity: VmmIdentity): Vmm {
     traits: {
       diskFormats: ['raw', 'qcow2'],
       generationId: !identity.machine.startsWith('microvm'),
-      powersOff: true,
     },
 
     boot: (op, { hardware, memoryFile, ...guest }, room) =>
