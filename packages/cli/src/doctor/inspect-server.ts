@@ -13,7 +13,11 @@ export async function inspectServer(connection: Connection): Promise<ServerInspe
     const status = await control.status();
     // A server without a status page still has to accept the key.
     if (!status) await control.listTemplates();
-    const findings = [describeServer(connection, status), await inspectDataPlane(connection)];
+    const findings = [
+      describeServer(connection, status),
+      ...describeVmms(status),
+      await inspectDataPlane(connection),
+    ];
     return { serverPid: status?.pid ?? null, findings };
   } catch (caught) {
     return { serverPid: null, findings: [failure('server', caught)] };
@@ -34,6 +38,17 @@ async function inspectDataPlane({ sandboxUrl }: Connection): Promise<Finding> {
 function failure(id: string, caught: unknown): Finding {
   const { message, hint } = SandboxError.from(caught);
   return { id, status: 'fail', detail: message, fix: hint ?? "See the server's log." };
+}
+
+/** The matrix of `GET /capabilities`, a line for each. One that cannot run is a choice less, and no fault. */
+function describeVmms(status: ServerStatus | undefined): Finding[] {
+  return (status?.node?.capabilities ?? []).map((one) => ({
+    id: one.vmm,
+    status: 'ok',
+    detail: one.available
+      ? `${one.identity.version} with ${one.identity.accelerator}, disks ${one.diskFormats.join(', ')}`
+      : `not used: ${one.reason}`,
+  }));
 }
 
 function describeServer({ apiUrl }: Connection, status: ServerStatus | undefined): Finding {
