@@ -5,7 +5,8 @@ import { BUILD_FILES } from './builds/paths.ts';
 
 /**
  * The disks of every machine, in device order: `vda` root file system, `vdb` envd, and with an overlay
- * `vdc`, the private upper layer. Boot and restore must agree on it.
+ * `vdc`, the private upper layer. A VMM that maps the shared root file system makes it `pmem0`, and the others
+ * move up. Boot and restore must agree on it.
  */
 export function disksOf(options: {
   /** The read-only disks that machines share. */
@@ -18,7 +19,7 @@ export function disksOf(options: {
   const { overlay, writable } = options;
   const envd: DiskSpec = { id: 'envd', path: options.envd, format: 'raw', readOnly: true };
   if (!overlay) return [{ id: 'rootfs', ...writable, readOnly: false }, envd];
-  const lower: DiskSpec = { id: 'rootfs', path: options.rootfs, format: 'raw', readOnly: true };
+  const lower: DiskSpec = { id: 'rootfs', path: options.rootfs, format: 'raw', readOnly: true, mapped: true };
   return [lower, envd, { id: 'upper', ...writable, readOnly: false }];
 }
 
@@ -43,6 +44,8 @@ export function kernelCommandLine(options: {
   overlay: boolean;
   debug: boolean;
   vmm: Pick<VmmIdentity, 'kind' | 'accelerator'>;
+  /** The shared root file system is memory, not a disk. */
+  mapsDisks: boolean;
 }): string {
   return [
     'console=ttyS0',
@@ -56,6 +59,7 @@ export function kernelCommandLine(options: {
     // An emulated processor does not speculate: the guest's defences against it only cost instructions.
     ...(options.vmm.accelerator === 'tcg' ? ['mitigations=off'] : []),
     ...(options.overlay ? ['overlay=1'] : []),
+    ...(options.overlay && options.mapsDisks ? ['lower=pmem0'] : []),
   ].join(' ');
 }
 

@@ -41,6 +41,8 @@ export type VmmTraits = {
   diskFormats: readonly DiskSpec['format'][];
   /** A restored guest is told so by its hardware (VMGENID), and its kernel reseeds its random numbers by itself. */
   generationId: boolean;
+  /** Brings a read-only disk to the guest as memory (virtio-pmem), so that all guests share its pages with the host. */
+  mapsDisks: boolean;
 };
 
 export type Hardware = {
@@ -51,7 +53,14 @@ export type Hardware = {
   network: { tap: string; mac: string };
 };
 
-export type DiskSpec = { id: string; path: string; format: 'raw' | 'qcow2'; readOnly: boolean };
+export type DiskSpec = {
+  id: string;
+  path: string;
+  format: 'raw' | 'qcow2';
+  readOnly: boolean;
+  /** The same in all machines: a VMM that can (see {@link VmmTraits}) maps it into the guest, which sees `pmem0` and no disk. */
+  mapped?: boolean;
+};
 
 export type BootSpec = {
   hardware: Hardware;

@@ -82,7 +82,11 @@ export async function bootMachine(
         ),
         kernel: request.kernel.vmlinux,
         initrd: request.kernel.initrd,
-        commandLine: kernelCommandLine({ ...request, vmm: request.vmm.identity }),
+        commandLine: kernelCommandLine({
+          ...request,
+          vmm: request.vmm.identity,
+          mapsDisks: request.vmm.traits.mapsDisks,
+        }),
         memoryFile: join(directory, BUILD_FILES.memory),
       },
       room,

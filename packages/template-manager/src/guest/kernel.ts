@@ -23,6 +23,12 @@ const MODULES = [
   'failover',
   'net_failover',
   'virtio_net',
+  'virtio_balloon',
+  'libnvdimm',
+  'nd_btt',
+  'nd_pmem',
+  'nd_virtio',
+  'virtio_pmem',
   'overlay',
 ];
 

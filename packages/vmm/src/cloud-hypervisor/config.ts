@@ -27,7 +27,7 @@ export function vmConfig(
     cpus: { boot_vcpus: hardware.vcpus, max_vcpus: hardware.vcpus, nested: false },
     memory: { size: 0, zones: [zone(hardware, paths.memoryFile, true)] },
     payload: { kernel: guest.kernel, initramfs: guest.initrd, cmdline: guest.commandLine },
-    disks: hardware.disks.map((disk, index) => diskConfig(disk, paths.disks[index]!)),
+    ...storage(hardware, paths),
     net: [{ id: 'eth0', tap: hardware.network.tap, mac: hardware.network.mac }],
     rng: { src: '/dev/urandom' },
     balloon: { size: 0, deflate_on_oom: true, free_page_reporting: true },
@@ -44,14 +44,13 @@ export function vmConfig(
 export function restoreConfig(saved: unknown, hardware: Hardware, paths: CloudHypervisorPaths): Fields {
   const config = asFields(saved);
   const list = (value: unknown) => (Array.isArray(value) ? value.map(asFields) : []);
+  const own = storage(hardware, paths);
   return {
     ...config,
     payload: { kernel: paths.noKernel },
     memory: { ...asFields(config.memory), zones: [zone(hardware, paths.memoryFile, false)] },
-    disks: list(config.disks).map((disk, index) => ({
-      ...disk,
-      ...diskConfig(hardware.disks[index]!, paths.disks[index]!),
-    })),
+    disks: list(config.disks).map((disk, index) => ({ ...disk, ...own.disks[index] })),
+    pmem: own.pmem ? list(config.pmem).map((device, index) => ({ ...device, ...own.pmem![index] })) : null,
     net: list(config.net).map((net) => ({ ...net, tap: hardware.network.tap })),
     serial: { ...asFields(config.serial), mode: 'File', file: paths.console },
     ...confinement(hardware, paths),
@@ -64,6 +63,18 @@ const zone = (hardware: Hardware, file: string, shared: boolean) => ({
   file,
   shared,
 });
+
+/** What is mapped is no disk: the guest reads it as memory, and what it might write stays with it. */
+function storage(hardware: Hardware, paths: CloudHypervisorPaths) {
+  const all = hardware.disks.map((disk, index) => ({ disk, path: paths.disks[index]! }));
+  const mapped = all.filter(({ disk }) => disk.mapped);
+  return {
+    disks: all.filter(({ disk }) => !disk.mapped).map(({ disk, path }) => diskConfig(disk, path)),
+    ...(mapped.length > 0
+      ? { pmem: mapped.map(({ disk, path }) => ({ id: disk.id, file: path, discard_writes: true })) }
+      : {}),
+  };
+}
 
 const diskConfig = (disk: DiskSpec, path: string) => ({
   id: disk.id,

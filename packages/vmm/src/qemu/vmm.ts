@@ -18,6 +18,7 @@ export function qemuVmm(binary: string, identity: VmmIdentity): Vmm {
     traits: {
       diskFormats: ['raw', 'qcow2'],
       generationId: !identity.machine.startsWith('microvm'),
+      mapsDisks: false,
     },
 
     boot: (op, { hardware, memoryFile, ...guest }, room) =>
