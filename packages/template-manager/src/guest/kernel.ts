@@ -48,10 +48,18 @@ export async function findKernel(dataRoot: string, version: string): Promise<Ker
           : `Put an ELF vmlinux there, or leave kernelVersion out to take the default kernel.`,
     });
   }
-  if (!(await exists(kernel.initrd))) {
-    await publish(kernel.initrd, await makeInitramfs({ busybox: '/usr/bin/busybox', modules: new Map() }));
-  }
+  if (version !== DEFAULT_KERNEL) await prepareInitrd(folder, kernel.initrd);
   return kernel;
+}
+
+/** Makes the initrd of a user's kernel, and makes it anew when ours has changed; one of the user's own is left alone. */
+async function prepareInitrd(folder: string, initrd: string): Promise<void> {
+  const stamp = join(folder, 'initrd-recipe');
+  const recipe = createHash('sha256').update(INITRAMFS_INIT).digest('hex');
+  const made = await readFile(stamp, 'utf8').catch(() => undefined);
+  if ((await exists(initrd)) && (made === undefined || made === recipe)) return;
+  await publish(stamp, Buffer.from(recipe));
+  await publish(initrd, await makeInitramfs({ busybox: '/usr/bin/busybox', modules: new Map() }));
 }
 
 /** Makes `kernels/default` from Debian's cloud kernel package (downloaded and unpacked, not installed), once. */
