@@ -7,7 +7,7 @@ import { ensureDefaultTemplate, startServer, type TestServer } from '../harness/
 
 /** Exits with 0 only when a TCP connection was made within two seconds. */
 const dial = (address: string, port: number) =>
-  `python3 -c "import socket; socket.create_connection(('${address}', ${port}), 2)"`;
+  `python3 -c "import socket; socket.create_connection(('${address}', ${port}), 2); print('reached')"`;
 
 describe('a hostile guest', () => {
   let server: TestServer;
@@ -54,8 +54,8 @@ describe('a hostile guest', () => {
 
   test('reaches no other guest', async () => {
     const other = (await status()).sandboxes.find((row) => row.sandboxId === two.sandboxId)!;
-    const { exitCode } = await one.commands.run(dial(other.address, 49983)).catch((error) => error);
-    assert.notEqual(exitCode, 0);
+    const { exitCode, stdout } = await one.commands.run(dial(other.address, 49983)).catch((error) => error);
+    assert.notEqual(exitCode, 0, `the guest at ${other.address}: ${JSON.stringify(stdout)}`);
   });
 
   test('reaches no private range and no metadata service', async () => {
