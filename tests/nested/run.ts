@@ -88,7 +88,7 @@ async function boot(op: Operation, kernel: string, disks: string[], results: str
       '-M',
       'q35,accel=tcg,graphics=off',
     ],
-    ...['-cpu', values.cpu, '-smp', '2', '-m', values.memory],
+    ...['-cpu', values.cpu, '-smp', process.env.NESTED_SMP ?? '2', '-m', values.memory],
     ...['-kernel', join(kernel, 'vmlinux'), '-initrd', join(kernel, 'initrd')],
     ...[
       '-append',

@@ -1,7 +1,7 @@
 import { type ClientRequest, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { pairs, type RequestChanges, requestHeaders, responseHeaders } from './headers.ts';
-import type { Link } from './link.ts';
-import { badRequest, connectionLost, Refusal, refuse } from './refusal.ts';
+import { type Link, reset } from './link.ts';
+import { badRequest, connectionLost, Refusal, refuse, sandboxNotFound } from './refusal.ts';
 import type { Target } from './target.ts';
 
 export const LARGEST_HEAD_BYTES = 64 * 1024;
@@ -16,7 +16,11 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'DELETE', 'TRACE', 'PUT'])
  */
 export function forward(link: Link, target: Target, req: IncomingMessage, res: ServerResponse): void {
   const client = req.socket;
-  link.clients.add(client);
+  // Who has no answer yet is told; an answer under way breaks off.
+  link.clients.set(client, () => {
+    if (res.headersSent || res.destroyed) reset(client);
+    else refuse(req, res, sandboxNotFound(target.sandboxId));
+  });
   let upstream: ClientRequest | undefined;
   res.once('close', () => {
     link.clients.delete(client);

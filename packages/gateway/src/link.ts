@@ -19,8 +19,8 @@ export type DialLoopback = (
 export class Link {
   readonly route: RunningRoute;
   readonly upstream: Upstream;
-  /** Client connections with a request to this sandbox under way. */
-  readonly clients = new Set<Duplex>();
+  /** Client connections with a request to this sandbox under way, and what ends each of them. */
+  readonly clients = new Map<Duplex, () => void>();
   /** Connections to the guest that switched protocols and left the pool. */
   readonly tunnels = new Set<Duplex>();
   private readonly ended = new AbortController();
@@ -51,7 +51,8 @@ export class Link {
 
   cut(): void {
     this.ended.abort();
-    for (const socket of [...this.clients, ...this.tunnels]) reset(socket);
+    for (const end of [...this.clients.values()]) end();
+    for (const socket of this.tunnels) reset(socket);
     this.upstream.destroy();
   }
 }

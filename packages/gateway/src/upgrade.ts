@@ -2,7 +2,7 @@ import { type IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { relay, requestGuest } from './forward.ts';
-import type { Link } from './link.ts';
+import { type Link, reset } from './link.ts';
 import { connectionLost, Refusal, refuse } from './refusal.ts';
 import type { Target } from './target.ts';
 
@@ -17,7 +17,7 @@ export function upgrade(
   client: Socket,
   head: Buffer,
 ): void {
-  link.clients.add(client);
+  link.clients.set(client, () => reset(client));
   const res = answerOn(req, client);
   const upstream = requestGuest(link, target, req, { upgrade: req.headers.upgrade });
   client.once('close', () => {

@@ -20,6 +20,9 @@ export type MachineVerbs = {
 /** How long a VMM may take to exit after it has closed its control socket. */
 const EXIT_PATIENCE_MS = 2000;
 
+/** How much of a console is told with the end of its guest. */
+const LAST_WORDS = 1500;
+
 /** A VMM process with an HTTP API. The connection's end and the process's end are one event: `exited`. */
 export class ApiMachine implements Machine {
   readonly ref: MachineRef;
@@ -95,6 +98,10 @@ export class ApiMachine implements Machine {
   private async afterClose(): Promise<MachineExit> {
     const { ending } = this; // a kill from now on comes too late to be the reason
     await endProcess(this.ref, EXIT_PATIENCE_MS);
-    return ending ?? this.verbs.explainExit(await logTail(this.ref.vmmLog));
+    const printed = String(await this.console.read().catch(() => '')).trim();
+    const exit = ending ?? (await this.verbs.explainExit(await logTail(this.ref.vmmLog)));
+    // Why a guest ended is most often in what it printed last, and the file goes with the machine.
+    if (exit.reason !== 'powered_off' || !printed) return exit;
+    return { ...exit, detail: `${exit.detail}; it printed last:\n${printed.slice(-LAST_WORDS)}` };
   }
 }
