@@ -9,9 +9,7 @@ mount -t tmpfs -o mode=755 run /run
 mount -t tmpfs -o mode=1777 tmp /tmp
 ln -sfn /proc/self/fd /dev/fd
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-# QEMU 10 emulates the virtual VMLOAD, VMSAVE and GIF with faults: now and then the host's own GS is lost.
-modprobe -q kvm && modprobe -q kvm-amd vls=0 vgif=0
-for module in virtio_pci irqbypass ccp tun bridge veth dummy nf_tables nft_chain_nat nft_ct nft_masq \
+for module in virtio_pci irqbypass kvm kvm-amd tun bridge veth dummy nf_tables nft_chain_nat nft_ct nft_masq \
   nft_redir nft_reject_inet nft_nat vhost_vsock loop xfs af_packet rng_core virtio_rng; do
   modprobe -q $module || echo "rig: no module $module"
 done
