@@ -11,7 +11,8 @@ const LAYERS: Record<string, readonly string[]> = {
   'template-manager': ['protocol', 'kit', 'vmm', 'host', 'machines'],
   orchestrator: ['protocol', 'kit', 'vmm', 'host', 'machines'],
   api: ['protocol', 'kit'],
-  gateway: ['protocol', 'kit'],
+  // Two dialects of the data plane are clients of envd, as the CLI is.
+  gateway: ['protocol', 'kit', 'sdk'],
   envd: ['protocol'],
   sdk: ['protocol'],
   // `doctor` looks at the host it runs on, so that it helps when no server runs.
@@ -26,6 +27,7 @@ const LAYERS: Record<string, readonly string[]> = {
     'orchestrator',
     'api',
     'gateway',
+    'sdk',
   ],
 };
 

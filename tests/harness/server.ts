@@ -11,9 +11,9 @@ export const dataRoot = process.env.SANDBOX_DATA_ROOT ?? '/var/lib/sandbox-backe
 /** Apart from an installation on the same host: other folders, namespaces, addresses and users. */
 export const hostEnv = {
   SANDBOX_DATA_ROOT: dataRoot,
-  SANDBOX_SUBNET: '10.169.0.0/16',
-  SANDBOX_NETWORK_PREFIX: 'sbt',
-  SANDBOX_UID_BASE: '400000',
+  SANDBOX_SUBNET: process.env.SANDBOX_SUBNET ?? '10.169.0.0/16',
+  SANDBOX_NETWORK_PREFIX: process.env.SANDBOX_NETWORK_PREFIX ?? 'sbt',
+  SANDBOX_UID_BASE: process.env.SANDBOX_UID_BASE ?? '400000',
 };
 
 export type TestServer = AsyncDisposable & {
@@ -33,7 +33,7 @@ export type TestServer = AsyncDisposable & {
 /** Starts a real server on a data folder of the tests' own and free ports; stopping it frees everything. */
 export async function startServer(env: Record<string, string> = {}): Promise<TestServer> {
   mkdirSync(dataRoot, { recursive: true });
-  const ports = [await freePort(), await freePort()];
+  const ports = await Promise.all(Array.from({ length: 5 }, freePort));
   const logFile = join(dataRoot, 'server-test.log');
   rmSync(logFile, { force: true });
   const serverEnv = {
@@ -41,6 +41,9 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
     ...hostEnv,
     SANDBOX_API_LISTEN: `127.0.0.1:${ports[0]}`,
     SANDBOX_GATEWAY_LISTEN: `127.0.0.1:${ports[1]}`,
+    SANDBOX_SEED_CONTROL_LISTEN: `127.0.0.1:${ports[2]}`,
+    SANDBOX_SEED_PROXY_LISTEN: `127.0.0.1:${ports[3]}`,
+    SANDBOX_SSH_LISTEN: `127.0.0.1:${ports[4]}`,
     SANDBOX_WARM_MACHINES: '0',
     SANDBOX_SPARE_SLOTS: '2',
     ...env,

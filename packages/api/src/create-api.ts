@@ -4,12 +4,14 @@ import type { NodeService, SandboxRoute } from '@sandbox-backend/protocol';
 import type { Hono } from 'hono';
 import { keyRows } from './db/keys.ts';
 import { sandboxRows } from './db/sandboxes.ts';
+import { snapshotRows } from './db/snapshots.ts';
 import { e2bApp } from './dialects/e2b/app.ts';
 import type { SandboxDeps, SandboxLimits } from './sandboxes/deps.ts';
 import { recordExit } from './sandboxes/exit.ts';
 import { startReaper } from './sandboxes/reap.ts';
 import { recoverSandboxes } from './sandboxes/recover.ts';
 import { routeOf } from './sandboxes/route.ts';
+import { recoverSnapshots } from './snapshots/recover.ts';
 
 export type ApiOptions = {
   node: NodeService;
@@ -44,6 +46,7 @@ export async function createApi(op: Operation, options: ApiOptions): Promise<Api
   const deps: SandboxDeps = {
     node: options.node,
     rows: sandboxRows(options.db),
+    snapshots: snapshotRows(options.db),
     now: options.now ?? Date.now,
     newId: () => randomId('i'),
     limits: options.limits ?? {},
@@ -54,6 +57,7 @@ export async function createApi(op: Operation, options: ApiOptions): Promise<Api
   };
   options.node.onExit((exit) => recordExit(deps, exit));
   await recoverSandboxes(op, deps);
+  await recoverSnapshots(deps);
   const reaper = startReaper(deps);
 
   const app = e2bApp(

@@ -70,6 +70,12 @@ export async function openNode(
     metrics: async (call, sandboxId) => sandboxMetrics(operation('read metrics', call), find(sandboxId)),
     logs: async (call, sandboxId, { limit }) =>
       sandboxLogs(operation('read logs', call), deps.dataRoot, find(sandboxId), limit),
+    snapshot: async () => later('snapshot'),
+    deactivate: async () => later('deactivate'),
+    listOrphans: async () => later('listOrphans'),
+    purgeOrphans: async () => later('purgeOrphans'),
+    recreateCgroup: async () => later('recreateCgroup'),
+    cleanNetwork: async () => later('cleanNetwork'),
     listTemplates: () => listTemplates(deps.dataRoot),
     findTemplate: (name) => findTemplate(deps.dataRoot, name),
     deleteTemplate: (_call, name) => deleteTemplate({ dataRoot: deps.dataRoot, pool, residents }, name),
@@ -90,3 +96,7 @@ export async function openNode(
 
 const operation = (name: string, call: Call) =>
   call instanceof Operation ? call : new Operation(name, { timeoutMs: 60_000, signal: call.signal });
+
+const later = (what: string): never => {
+  throw new SandboxError('unimplemented', `${what} is not there yet`);
+};

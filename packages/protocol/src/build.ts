@@ -20,6 +20,8 @@ export type BuildManifest = {
   defaultWorkdir?: string;
   /** Runs since the build: its state is in the snapshot. */
   startCommand?: string;
+  /** Made from a sandbox, and not by building a template. */
+  snapshotOf?: { sandboxId: string };
   /** Environment of the image (`ENV`), below what a sandbox and a request set. */
   env: Record<string, string>;
   /** File name inside the build folder → bytes and SHA-256. */

@@ -18,7 +18,25 @@ export interface NodeService {
   /** Lines of the guest's console and of envd, oldest first. */
   logs(call: Call, sandboxId: string, options: { limit: number }): Promise<LogLine[]>;
 
-  /** Templates with a build in force, by name. */
+  /**
+   * Saves a running sandbox, its memory and its disk, as a build under a name of its own, from which sandboxes
+   * are started like from a template. The sandbox stands still meanwhile and runs on after it. A snapshot of
+   * that name is replaced; `already_exists` when the name is a template's.
+   */
+  snapshot(call: Call, sandboxId: string, request: { name: string }): Promise<SnapshotResult>;
+  /** Gives memory of the sandbox that can be had again, from its files or its guest, back to the host. */
+  deactivate(call: Call, sandboxId: string): Promise<Deactivation>;
+
+  /** Machines on this host that are on record and that nobody looks after. */
+  listOrphans(): Promise<Orphan[]>;
+  /** Ends orphans and frees what they hold; all of them without a list. The ids of those that are gone. */
+  purgeOrphans(call: Call, sandboxIds?: readonly string[]): Promise<string[]>;
+  /** Makes the control group of all sandboxes anew; those that run stay in it, with their limits. */
+  recreateCgroup(call: Call): Promise<void>;
+  /** Takes the namespace, links and rules of a slot away; `failed_precondition` while something uses it. */
+  cleanNetwork(call: Call, slotIndex: number): Promise<void>;
+
+  /** Templates with a build in force, by name; snapshots are among them. */
   listTemplates(): Promise<TemplateInfo[]>;
   findTemplate(name: string): Promise<TemplateInfo | undefined>;
   /** Removes the template and its builds; `failed_precondition` while a sandbox runs from one. */
@@ -57,10 +75,40 @@ export type RunningSandbox = {
   vcpus: number;
   memoryMib: number;
   diskMib: number;
+  kernelVersion: string;
+  /** Of the network slot. */
+  slotIndex: number;
   /** Process id of the VMM on its host. */
   pid: number;
   /** RFC 3339. */
   startedAt: string;
+};
+
+export type SnapshotResult = {
+  manifest: BuildManifest;
+  /** The build's folder on its host. */
+  directory: string;
+  /** How long the sandbox stood still. */
+  pausedMs: number;
+};
+
+export type Deactivation = {
+  /** Memory of the VMM before and after, as the host counts it. */
+  beforeBytes: number;
+  afterBytes: number;
+  durationMs: number;
+};
+
+/** A machine that a server or a build left behind and no process looks after. */
+export type Orphan = {
+  /** The sandbox's, or where it had become none the machine's. */
+  sandboxId: string;
+  template: string;
+  /** Undefined when its VMM has ended and only what it held is left. */
+  pid: number | undefined;
+  slotIndex: number;
+  /** RFC 3339. */
+  startedAt: string | undefined;
 };
 
 export type SandboxExit = {
@@ -123,6 +171,8 @@ export type SandboxRoute =
       accessToken?: string;
       /** Required of each request to a port other than envd's. */
       trafficToken?: string;
+      /** Follows the id in addresses whose path is all that a client can send. */
+      pathToken?: string;
       /** Host header for the guest, with `${PORT}` for the port. */
       maskRequestHost?: string;
     }

@@ -43,6 +43,36 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX sandboxes_by_deadline ON sandboxes (state, end_at);
   CREATE INDEX sandboxes_by_team ON sandboxes (team_id, started_at, id);
   `,
+  `
+  -- Part of a sandbox's address where the path is all that a client can send.
+  ALTER TABLE sandboxes ADD COLUMN path_token TEXT;
+  -- Said by clients of the seed's protocol, and said back.
+  ALTER TABLE sandboxes ADD COLUMN diff_snapshots INTEGER NOT NULL DEFAULT 0;
+
+  CREATE TABLE snapshots (
+    name TEXT PRIMARY KEY,
+    team_id TEXT NOT NULL REFERENCES teams(id),
+    sandbox_id TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX snapshots_by_team ON snapshots (team_id, created_at, name);
+
+  CREATE TABLE ssh_keys (
+    id TEXT PRIMARY KEY,
+    team_id TEXT NOT NULL REFERENCES teams(id),
+    name TEXT NOT NULL,
+    public_key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (team_id, fingerprint)
+  ) STRICT;
+
+  CREATE TABLE ssh_tokens (
+    sha256 BLOB PRIMARY KEY,
+    sandbox_id TEXT NOT NULL,
+    expires_at INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];
 
 /** Brings the schema up to date, each step whole or not at all. */

@@ -21,6 +21,10 @@ export type SandboxRow = {
   accessToken: string | undefined;
   trafficToken: string | undefined;
   maskRequestHost: string | undefined;
+  /** Follows the id in addresses that are a path; rows of an older version have none. */
+  pathToken: string | undefined;
+  /** As a client of the seed's protocol said; every snapshot is whole here. */
+  diffSnapshots: boolean;
 };
 
 export type SandboxChange = Partial<
@@ -46,9 +50,11 @@ export type SandboxRows = ReturnType<typeof sandboxRows>;
 export function sandboxRows(db: DatabaseSync) {
   const insert = db.prepare(`
     INSERT INTO sandboxes (id, team_id, template, build_id, state, metadata, started_at, end_at, envd_version,
-      vcpus, memory_mib, disk_mib, allow_internet, access_token, traffic_token, mask_request_host)
+      vcpus, memory_mib, disk_mib, allow_internet, access_token, traffic_token, mask_request_host, path_token,
+      diff_snapshots)
     SELECT :id, :teamId, :template, :buildId, :state, :metadata, :startedAt, :endAt, :envdVersion,
-      :vcpus, :memoryMib, :diskMib, :allowInternet, :accessToken, :trafficToken, :maskRequestHost
+      :vcpus, :memoryMib, :diskMib, :allowInternet, :accessToken, :trafficToken, :maskRequestHost, :pathToken,
+      :diffSnapshots
     WHERE :maxLive IS NULL
       OR (SELECT count(*) FROM sandboxes WHERE state IN (SELECT value FROM json_each(:live))) < :maxLive`);
   const find = db.prepare('SELECT * FROM sandboxes WHERE id = ?');
@@ -74,6 +80,7 @@ export function sandboxRows(db: DatabaseSync) {
   );
   const nextEnd = db.prepare("SELECT min(end_at) AS at FROM sandboxes WHERE state = 'running'");
   const withState = db.prepare('SELECT id FROM sandboxes WHERE state = ?');
+  const forgetEnded = db.prepare("DELETE FROM sandboxes WHERE id = ? AND state IN ('gone', 'failed')");
   const forget = db.prepare("DELETE FROM sandboxes WHERE state IN ('gone', 'failed') AND ended_at < ?");
 
   return {
@@ -86,6 +93,8 @@ export function sandboxRows(db: DatabaseSync) {
         accessToken: row.accessToken ?? null,
         trafficToken: row.trafficToken ?? null,
         maskRequestHost: row.maskRequestHost ?? null,
+        pathToken: row.pathToken ?? null,
+        diffSnapshots: row.diffSnapshots ? 1 : 0,
         maxLive: maxLive ?? null,
         live: JSON.stringify(LIVE_STATES),
       }).changes === 1,
@@ -148,6 +157,8 @@ export function sandboxRows(db: DatabaseSync) {
       return typeof at === 'number' ? at : undefined;
     },
     withState: (state: SandboxState): string[] => withState.all(state).map((row) => String(row.id)),
+    /** Drops the row of one that has ended, so that its id can be given again. */
+    forgetEnded: (id: string): void => void forgetEnded.run(id),
     /** Drops what ended before that time. */
     forget: (endedBefore: number): void => void forget.run(endedBefore),
   };
@@ -189,4 +200,6 @@ const readRow = (row: Record<string, SQLOutputValue>): SandboxRow => ({
   accessToken: text(row.access_token),
   trafficToken: text(row.traffic_token),
   maskRequestHost: text(row.mask_request_host),
+  pathToken: text(row.path_token),
+  diffSnapshots: row.diff_snapshots === 1,
 });

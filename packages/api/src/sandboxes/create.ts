@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Operation } from '@sandbox-backend/kit';
-import { type RunningSandbox, SandboxError } from '@sandbox-backend/protocol';
+import { checkSandboxId, type RunningSandbox, SandboxError } from '@sandbox-backend/protocol';
 import type { SandboxRow } from '../db/sandboxes.ts';
 import { resolveTemplate } from '../templates/find.ts';
 import type { SandboxDeps } from './deps.ts';
@@ -21,6 +21,9 @@ export type CreateSpec = {
   maskRequestHost?: string | undefined;
   /** Not from a warm machine: for measuring. */
   cold?: boolean | undefined;
+  /** Chosen by the client; ours when left out. */
+  sandboxId?: string | undefined;
+  diffSnapshots?: boolean | undefined;
 };
 
 /**
@@ -30,7 +33,8 @@ export type CreateSpec = {
  * A kill that comes meanwhile wins. When the operation ends early (its client is gone, its time is
  * over) nothing is left of the sandbox.
  *
- * Errors: `invalid_argument`, `not_found` (template), `resource_exhausted`, and those of the node.
+ * Errors: `invalid_argument`, `not_found` (template), `already_exists` (a sandbox that lives has the id),
+ * `resource_exhausted`, and those of the node.
  */
 export async function createSandbox(
   op: Operation,
@@ -39,10 +43,10 @@ export async function createSandbox(
   spec: CreateSpec,
 ): Promise<SandboxRow> {
   checkTimeout(spec.timeoutSeconds, deps.limits);
-  const template = await op.phase('template', () => resolveTemplate(deps, spec.template));
+  const template = await op.phase('template', () => resolveTemplate(deps, teamId, spec.template));
   const now = deps.now();
   const row: SandboxRow = {
-    id: deps.newId(),
+    id: spec.sandboxId === undefined ? deps.newId() : claimId(deps, spec.sandboxId),
     teamId,
     template: template.name,
     buildId: template.manifest.buildId,
@@ -58,6 +62,8 @@ export async function createSandbox(
     accessToken: spec.secure ? newToken() : undefined,
     trafficToken: spec.publicTraffic ? undefined : newToken(),
     maskRequestHost: spec.maskRequestHost,
+    pathToken: randomBytes(16).toString('hex'),
+    diffSnapshots: spec.diffSnapshots ?? false,
   };
   if (!deps.rows.insert(row, deps.limits.maxSandboxes)) {
     throw new SandboxError(
@@ -79,6 +85,16 @@ export async function createSandbox(
     deps.starts.delete(row.id);
     settle();
   }
+}
+
+/** The id of one that has ended is free again. */
+function claimId(deps: Pick<SandboxDeps, 'rows'>, id: string): string {
+  checkSandboxId(id);
+  deps.rows.forgetEnded(id);
+  if (!deps.rows.find(id)) return id;
+  throw new SandboxError('already_exists', `There is a sandbox ${id} already`, {
+    hint: 'Choose another id, or kill that sandbox first.',
+  });
 }
 
 const newToken = () => randomBytes(32).toString('hex');

@@ -1,5 +1,6 @@
 import type { NodeService } from '@sandbox-backend/protocol';
 import type { SandboxRows } from '../db/sandboxes.ts';
+import type { SnapshotRows } from '../db/snapshots.ts';
 
 export type SandboxLimits = {
   /** Sandboxes that hold a place on the host at once; undefined: as many as it carries. */
@@ -12,6 +13,7 @@ export type SandboxLimits = {
 export type SandboxDeps = {
   node: NodeService;
   rows: SandboxRows;
+  snapshots: SnapshotRows;
   /** Unix milliseconds. */
   now(): number;
   newId(): string;

@@ -27,6 +27,7 @@ export function routeOf(
       envdPort: machine.envdPort,
       ...(row.accessToken && { accessToken: row.accessToken }),
       ...(row.trafficToken && { trafficToken: row.trafficToken }),
+      ...(row.pathToken && { pathToken: row.pathToken }),
       ...(row.maskRequestHost && { maskRequestHost: row.maskRequestHost }),
     }
   );

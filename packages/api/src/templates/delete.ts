@@ -1,12 +1,18 @@
 import type { Call, NodeService } from '@sandbox-backend/protocol';
+import type { SnapshotRows } from '../db/snapshots.ts';
 import { resolveTemplate } from './find.ts';
 
-/** Errors: `not_found`, `failed_precondition` while a sandbox runs from it. */
+/** Deletes a template or a snapshot of the team. Errors: `not_found`, `failed_precondition` while a sandbox runs from it. */
 export async function deleteTemplate(
   call: Call,
-  deps: { node: Pick<NodeService, 'findTemplate' | 'deleteTemplate'> },
+  deps: {
+    node: Pick<NodeService, 'findTemplate' | 'deleteTemplate'>;
+    snapshots: Pick<SnapshotRows, 'find' | 'remove'>;
+  },
+  teamId: string,
   reference: string,
 ): Promise<void> {
-  const { name } = await resolveTemplate(deps, reference);
+  const { name } = await resolveTemplate(deps, teamId, reference);
   await deps.node.deleteTemplate(call, name);
+  deps.snapshots.remove(name);
 }

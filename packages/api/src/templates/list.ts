@@ -1,5 +1,7 @@
 import type { NodeService, TemplateInfo } from '@sandbox-backend/protocol';
 
-/** Every template that a sandbox can be started from, by name. */
-export const listTemplates = (deps: { node: Pick<NodeService, 'listTemplates'> }): Promise<TemplateInfo[]> =>
-  deps.node.listTemplates();
+/** Every template, by name; snapshots of sandboxes have a list of their own. */
+export const listTemplates = async (deps: {
+  node: Pick<NodeService, 'listTemplates'>;
+}): Promise<TemplateInfo[]> =>
+  (await deps.node.listTemplates()).filter(({ manifest }) => manifest.snapshotOf === undefined);

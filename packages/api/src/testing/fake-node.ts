@@ -3,6 +3,7 @@ import {
   type BuildManifest,
   type LogLine,
   type NodeService,
+  type Orphan,
   type RunningSandbox,
   SandboxError,
   type SandboxExit,
@@ -23,6 +24,10 @@ export type FakeNodeOptions = {
   /** When set, every stop fails with it. */
   failStop?: SandboxError;
   logs?: LogLine[];
+  snapshotMs?: number;
+  /** When set, every snapshot fails with it. */
+  failSnapshot?: SandboxError;
+  orphans?: Orphan[];
 };
 
 export type FakeNode = NodeService & {
@@ -31,6 +36,8 @@ export type FakeNode = NodeService & {
   /** Every start that was asked for, finished or not. */
   started: StartRequest[];
   stopped: string[];
+  /** What was asked of the host itself. */
+  hostCalls: string[];
   /** Lets a sandbox end by itself. */
   exit(sandboxId: string, reason?: SandboxExit['reason']): void;
 };
@@ -42,6 +49,7 @@ export function createFakeNode(options: FakeNodeOptions = {}): FakeNode {
   const templates = new Map((options.templates ?? ['base']).map((name) => [name, templateInfo(name)]));
   const started: StartRequest[] = [];
   const stopped: string[] = [];
+  const hostCalls: string[] = [];
   const running = (id: string) => {
     const found = sandboxes.get(id);
     if (!found) throw new SandboxError('not_found', `no sandbox ${id} runs on this host`);
@@ -52,6 +60,7 @@ export function createFakeNode(options: FakeNodeOptions = {}): FakeNode {
     options,
     started,
     stopped,
+    hostCalls,
     async start(call, request) {
       started.push(request);
       await call.phase('fake start', () => sleep(options.startMs ?? 0, undefined, { signal: call.signal }));
@@ -67,6 +76,8 @@ export function createFakeNode(options: FakeNodeOptions = {}): FakeNode {
         vcpus: 2,
         memoryMib: 512,
         diskMib: 1024,
+        kernelVersion: '6.1',
+        slotIndex: sandboxes.size,
         pid: process.pid,
         startedAt: new Date().toISOString(),
       };
@@ -93,6 +104,35 @@ export function createFakeNode(options: FakeNodeOptions = {}): FakeNode {
     logs: async (_call, sandboxId, { limit }) => {
       running(sandboxId);
       return (options.logs ?? []).slice(-limit);
+    },
+    async snapshot(call, sandboxId, { name }) {
+      running(sandboxId);
+      await call.phase('fake snapshot', () =>
+        sleep(options.snapshotMs ?? 0, undefined, { signal: call.signal }),
+      );
+      if (options.failSnapshot) throw options.failSnapshot;
+      running(sandboxId);
+      const info = templateInfo(name);
+      info.manifest.snapshotOf = { sandboxId };
+      templates.set(name, info);
+      return { manifest: info.manifest, directory: `/data/templates/${name}`, pausedMs: 1 };
+    },
+    async deactivate(_call, sandboxId) {
+      running(sandboxId);
+      return { beforeBytes: 100 * 2 ** 20, afterBytes: 60 * 2 ** 20, durationMs: 5 };
+    },
+    listOrphans: async () => [...(options.orphans ?? [])],
+    async purgeOrphans(_call, ids) {
+      const all = options.orphans ?? [];
+      const gone = all.filter(({ sandboxId }) => ids === undefined || ids.includes(sandboxId));
+      options.orphans = all.filter((orphan) => !gone.includes(orphan));
+      return gone.map(({ sandboxId }) => sandboxId);
+    },
+    async recreateCgroup() {
+      hostCalls.push('recreateCgroup');
+    },
+    async cleanNetwork(_call, slotIndex) {
+      hostCalls.push(`cleanNetwork ${slotIndex}`);
     },
     listTemplates: async () => [...templates.values()],
     findTemplate: async (name) => templates.get(name),

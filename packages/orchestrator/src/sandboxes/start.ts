@@ -76,6 +76,8 @@ export function describe(
     vcpus: manifest.vcpus,
     memoryMib: manifest.memoryMib,
     diskMib: manifest.diskMib,
+    kernelVersion: manifest.kernelVersion,
+    slotIndex: machine.slot.ref.index,
     pid: machine.machine.ref.pid,
     startedAt: sandbox.startedAt ?? new Date().toISOString(),
     ...(sandbox.accessToken ? { accessToken: sandbox.accessToken } : {}),

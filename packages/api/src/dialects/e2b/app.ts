@@ -4,6 +4,7 @@ import type { SandboxDeps } from '../../sandboxes/deps.ts';
 import { laterRoutes } from './later-routes.ts';
 import { presentedKey, routes } from './routes.ts';
 import { type SandboxRoutesOptions, sandboxRoutes } from './sandbox-routes.ts';
+import { snapshotRoutes } from './snapshot-routes.ts';
 import { templateRoutes } from './template-routes.ts';
 
 export type E2bOptions = SandboxRoutesOptions & {
@@ -51,6 +52,7 @@ export function e2bApp(deps: SandboxDeps & { keys: KeyRows }, options: E2bOption
   // Before the routes with a parameter where a fixed word stands here.
   laterRoutes(all);
   sandboxRoutes(all, deps, options);
+  snapshotRoutes(all, deps);
   templateRoutes(all, deps);
   all.finish();
   return app;

@@ -6,8 +6,6 @@ const LATER = [
   ['POST', '/sandboxes/:id/pause', 'Pausing a sandbox'],
   ['POST', '/sandboxes/:id/resume', 'Resuming a sandbox'],
   ['POST', '/sandboxes/:id/fork', 'Forking a sandbox'],
-  ['POST', '/sandboxes/:id/snapshots', 'Making a snapshot of a sandbox'],
-  ['GET', '/snapshots', 'Listing snapshots'],
   ['PUT', '/sandboxes/:id/network', 'Changing the network rules of a running sandbox'],
   ['GET', '/volumes', 'Volumes'],
   ['POST', '/volumes', 'Volumes'],

@@ -45,6 +45,14 @@ export const timeoutRequest = z.object({ timeout: z.number().int() });
 export const refreshRequest = z.object({ duration: seconds });
 export const connectRequest = z.object({ timeout: seconds, memory: z.boolean().nullish() });
 
+export const snapshotRequest = z.object({ name: z.string().max(200).nullish() });
+export const snapshotsQuery = z.object({
+  sandboxID: z.string().optional(),
+  name: z.string().optional(),
+  limit: z.coerce.number().int().min(1).max(100).default(100),
+  nextToken: z.string().optional(),
+});
+
 const milliseconds = z.coerce.number().int().min(0).optional();
 
 export const listQuery = z.object({

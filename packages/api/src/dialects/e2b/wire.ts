@@ -1,5 +1,6 @@
 import type { LogLine, SandboxMetrics, TemplateInfo } from '@sandbox-backend/protocol';
 import type { SandboxRow } from '../../db/sandboxes.ts';
+import type { SnapshotRow } from '../../db/snapshots.ts';
 import { visibleState } from '../../sandboxes/state.ts';
 
 // Our records in the field names of the protocol.
@@ -102,4 +103,17 @@ export const templateWithBuildsJson = (template: TemplateInfo) => ({
   createdAt: template.manifest.createdAt,
   updatedAt: template.manifest.createdAt,
   builds: [{ ...built(template), finishedAt: template.manifest.createdAt, status: 'ready' }],
+});
+
+/** The only tag that there is; clients want one in an id. */
+const TAG = ':default';
+
+export const snapshotName = (reference: string) =>
+  reference.endsWith(TAG) ? reference.slice(0, -TAG.length) : reference;
+
+export const snapshotJson = (row: SnapshotRow) => ({
+  snapshotID: `${row.name}${TAG}`,
+  names: [`${row.name}${TAG}`],
+  sandboxID: row.sandboxId,
+  createdAt: time(row.createdAt),
 });

@@ -1,0 +1,41 @@
+import { type Operation, randomId } from '@sandbox-backend/kit';
+import { checkTemplateName, SandboxError, type SnapshotResult } from '@sandbox-backend/protocol';
+import type { SnapshotRow } from '../db/snapshots.ts';
+import type { SandboxDeps } from '../sandboxes/deps.ts';
+import { findRunning } from '../sandboxes/find.ts';
+
+/**
+ * Makes a snapshot of a running sandbox, which stands still meanwhile and goes on after it. Sandboxes are started
+ * from it like from a template of its name; a snapshot of the same name and owner is replaced.
+ *
+ * The row says whose it is before its files are under their name, so that nobody else can ever start it.
+ *
+ * Errors: `not_found`, `failed_precondition` (paused), `already_exists` (the name is a template's, or another
+ * team's), `invalid_argument` (the name), and those of the node.
+ */
+export async function createSnapshot(
+  op: Operation,
+  deps: SandboxDeps,
+  teamId: string,
+  sandboxId: string,
+  request: { name?: string | undefined } = {},
+): Promise<SnapshotRow & SnapshotResult> {
+  findRunning(deps, teamId, sandboxId);
+  const name = request.name === undefined ? randomId('snapshot-') : checkTemplateName(request.name);
+  const row: SnapshotRow = { name, teamId, sandboxId, createdAt: deps.now() };
+  const known = deps.snapshots.find(name);
+  const taken = await deps.node.findTemplate(name);
+  if ((known && known.teamId !== teamId) || (taken && !taken.manifest.snapshotOf)) throw nameTaken(name);
+  const isNew = deps.snapshots.insert(row);
+  try {
+    const made = await op.phase('snapshot', () => deps.node.snapshot(op, sandboxId, { name }));
+    if (!isNew) deps.snapshots.update(row);
+    return { ...row, ...made };
+  } catch (caught) {
+    if (isNew) deps.snapshots.remove(name);
+    throw caught;
+  }
+}
+
+const nameTaken = (name: string) =>
+  new SandboxError('already_exists', `The name ${name} is taken`, { hint: 'Choose another name.' });
