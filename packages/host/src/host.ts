@@ -1,5 +1,5 @@
 import type { Operation } from '@sandbox-backend/kit';
-import type { Room } from '@sandbox-backend/vmm';
+import type { HostRoom } from './jail/room.ts';
 
 /**
  * A leased network identity: a namespace of its own in which every guest has the same address
@@ -30,6 +30,11 @@ export interface SlotPool extends AsyncDisposable {
   /** Takes over the slot of a machine that survived a restart of the server. */
   adopt(ref: SlotRef): Promise<Slot>;
   readonly free: number;
+  /**
+   * Removes what is left of a slot that nobody holds: claim, namespace, links, rules. False when there was nothing.
+   * Errors: `invalid_argument` for an index that no slot has, `failed_precondition` while it is held or something runs in it.
+   */
+  clean(op: Operation, index: number): Promise<boolean>;
 }
 
 export type RoomSpec = {
@@ -49,4 +54,4 @@ export type RoomSpec = {
 };
 
 /** Opening the room of a machine that outlived its server takes it over; disposing of a room ends what runs in it. */
-export type OpenRoom = (op: Operation, spec: RoomSpec) => Promise<Room & AsyncDisposable>;
+export type OpenRoom = (op: Operation, spec: RoomSpec) => Promise<HostRoom>;

@@ -4,6 +4,7 @@ export {
   type CgroupStats,
   openCgroup,
 } from './cgroups/cgroup.ts';
+export { recreateParentCgroup } from './cgroups/recreate.ts';
 export { type ClonedDisk, type CloneSpec, cloneDisk, diskSize } from './disks/clone.ts';
 export { type FlattenSpec, flattenDisk } from './disks/flatten.ts';
 export { freeBytes } from './disks/free-bytes.ts';

@@ -4,6 +4,7 @@ export * from './file-lock.ts';
 export * from './find-program.ts';
 export * from './id.ts';
 export * from './log.ts';
+export * from './mutex.ts';
 export * from './operation.ts';
 export * from './process.ts';
 export * from './race.ts';

@@ -1,4 +1,5 @@
 import { mkdir, rm } from 'node:fs/promises';
+import type { HostRoom, Slot } from '@sandbox-backend/host';
 import { Operation } from '@sandbox-backend/kit';
 import { type MachineRecord, machineDirectory, thisProcess, writeRecord } from './ref.ts';
 import type { HeldMachine, MachineDeps } from './restore.ts';
@@ -13,19 +14,14 @@ export async function recoverMachine(
   record: MachineRecord,
 ): Promise<HeldMachine | undefined> {
   await using held = new AsyncDisposableStack();
-  const directory = machineDirectory(deps.dataRoot, record.machineId);
-  held.defer(() => rm(directory, { recursive: true, force: true }));
-  const slot = held.use(await deps.slots.adopt(record.room.slot));
-  // Opened even when the VMM is unknown or its folder gone: disposing of the room ends whatever still runs in it.
-  await mkdir(record.room.directory, { recursive: true, mode: 0o700 });
-  const room = held.use(await deps.openRoom(op, record.room));
+  const { slot, room } = await takeOver(op, deps, record, held);
   const machine = await findMachine();
   if (!machine) return undefined;
   held.use(machine);
   record.owner = await thisProcess();
   await writeRecord(deps.dataRoot, record);
   const owned = held.move();
-  return { record, machine, slot, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { record, machine, room, slot, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 
   async function findMachine() {
     // A build's or a warm machine is nobody's any more.
@@ -38,4 +34,24 @@ export async function recoverMachine(
       throw caught;
     }
   }
+}
+
+/** Ends what is left of a machine that nobody looks after, and frees all that it held. */
+export async function discardMachine(op: Operation, deps: MachineDeps, record: MachineRecord): Promise<void> {
+  await using held = new AsyncDisposableStack();
+  await takeOver(op, deps, record, held);
+}
+
+async function takeOver(
+  op: Operation,
+  deps: MachineDeps,
+  record: MachineRecord,
+  held: AsyncDisposableStack,
+): Promise<{ slot: Slot; room: HostRoom }> {
+  const directory = machineDirectory(deps.dataRoot, record.machineId);
+  held.defer(() => rm(directory, { recursive: true, force: true }));
+  const slot = held.use(await deps.slots.adopt(record.room.slot));
+  // Opened even when the VMM is unknown or its folder gone: disposing of the room ends whatever still runs in it.
+  await mkdir(record.room.directory, { recursive: true, mode: 0o700 });
+  return { slot, room: held.use(await deps.openRoom(op, record.room)) };
 }

@@ -26,6 +26,8 @@ export type MachineRecord = {
 export type SandboxRecord = {
   sandboxId: string;
   accessToken?: string;
+  /** What the client set for every process; a snapshot keeps it. */
+  env?: Record<string, string>;
   /** RFC 3339. */
   startedAt: string;
 };

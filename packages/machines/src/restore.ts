@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cloneDisk, type OpenRoom, type Slot, type SlotPool } from '@sandbox-backend/host';
+import { cloneDisk, type HostRoom, type OpenRoom, type Slot, type SlotPool } from '@sandbox-backend/host';
 import type { Operation } from '@sandbox-backend/kit';
 import { SandboxError, vmmDifferences } from '@sandbox-backend/protocol';
 import type { Machine, Vmm } from '@sandbox-backend/vmm';
@@ -21,6 +21,7 @@ export type MachineDeps = {
 export type HeldMachine = AsyncDisposable & {
   record: MachineRecord;
   machine: Machine;
+  room: HostRoom;
   slot: Slot;
 };
 
@@ -89,7 +90,7 @@ export async function restoreMachine(
   await writeRecord(deps.dataRoot, record);
 
   const owned = held.move();
-  return { record, machine, slot, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { record, machine, room, slot, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** A VMM has a thread for each vCPU, some for I/O and, without KVM, a translation cache. */

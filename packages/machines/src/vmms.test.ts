@@ -11,7 +11,7 @@ import { vmmsOf, withHypervisor } from './vmms.ts';
 const vmm = (kind: 'firecracker' | 'cloud-hypervisor' | 'qemu', diskFormats: ('raw' | 'qcow2')[]): Vmm => ({
   ...fakeVmm(),
   identity: { ...FAKE_IDENTITY, kind },
-  traits: { diskFormats, generationId: true, mapsDisks: false },
+  traits: { diskFormats, generationId: true, mapsDisks: false, reportsFreePages: false },
 });
 const kvm = { accelerator: 'kvm' as const, reason: 'a guest booted' };
 const all = [

@@ -1,11 +1,16 @@
+import { recreateParentCgroup } from '@sandbox-backend/host';
 import { log, Operation } from '@sandbox-backend/kit';
 import { currentBuild, findTemplate, listTemplates, type MachineDeps } from '@sandbox-backend/machines';
 import { type Call, type NodeService, SandboxError, type SandboxExit } from '@sandbox-backend/protocol';
+import { listOrphans } from './orphans/list.ts';
+import { purgeOrphans } from './orphans/purge.ts';
 import { openWarmPool, type WarmPoolOptions } from './pool/warm-pool.ts';
 import type { Resident } from './resident.ts';
+import { deactivateSandbox } from './sandboxes/deactivate.ts';
 import { sandboxLogs } from './sandboxes/logs.ts';
 import { sandboxMetrics } from './sandboxes/metrics.ts';
 import { recoverSandboxes } from './sandboxes/recover.ts';
+import { snapshotSandbox } from './sandboxes/snapshot.ts';
 import { startSandbox } from './sandboxes/start.ts';
 import { deleteTemplate } from './templates/delete.ts';
 
@@ -70,12 +75,23 @@ export async function openNode(
     metrics: async (call, sandboxId) => sandboxMetrics(operation('read metrics', call), find(sandboxId)),
     logs: async (call, sandboxId, { limit }) =>
       sandboxLogs(operation('read logs', call), deps.dataRoot, find(sandboxId), limit),
-    snapshot: async () => later('snapshot'),
-    deactivate: async () => later('deactivate'),
-    listOrphans: async () => later('listOrphans'),
-    purgeOrphans: async () => later('purgeOrphans'),
-    recreateCgroup: async () => later('recreateCgroup'),
-    cleanNetwork: async () => later('cleanNetwork'),
+    async snapshot(call, sandboxId, { name }) {
+      const resident = find(sandboxId);
+      const op = operation('make a snapshot', call);
+      await refuseTemplate(deps.dataRoot, name);
+      return resident.alone(op, 'wait for the sandbox', () => snapshotSandbox(op, deps, resident, name));
+    },
+    async deactivate(call, sandboxId) {
+      const resident = find(sandboxId);
+      const op = operation('deactivate a sandbox', call);
+      return resident.alone(op, 'wait for the sandbox', () => deactivateSandbox(op, deps, resident));
+    },
+    listOrphans: () => listOrphans(deps.dataRoot),
+    purgeOrphans: (call, ids) => purgeOrphans(operation('purge orphans', call), deps, ids),
+    recreateCgroup: () => recreateParentCgroup(),
+    async cleanNetwork(call, slotIndex) {
+      await deps.slots.clean(operation('clean a network slot', call), slotIndex);
+    },
     listTemplates: () => listTemplates(deps.dataRoot),
     findTemplate: (name) => findTemplate(deps.dataRoot, name),
     deleteTemplate: (_call, name) => deleteTemplate({ dataRoot: deps.dataRoot, pool, residents }, name),
@@ -97,6 +113,8 @@ export async function openNode(
 const operation = (name: string, call: Call) =>
   call instanceof Operation ? call : new Operation(name, { timeoutMs: 60_000, signal: call.signal });
 
-const later = (what: string): never => {
-  throw new SandboxError('unimplemented', `${what} is not there yet`);
-};
+async function refuseTemplate(dataRoot: string, name: string): Promise<void> {
+  const known = await findTemplate(dataRoot, name);
+  if (!known || known.manifest.snapshotOf) return;
+  throw new SandboxError('already_exists', `${name} is a template; a snapshot needs a name of its own`);
+}

@@ -43,6 +43,8 @@ export type VmmTraits = {
   generationId: boolean;
   /** Brings a read-only disk to the guest as memory (virtio-pmem), so that all guests share its pages with the host. */
   mapsDisks: boolean;
+  /** Memory that the guest has freed goes back to the host by itself (virtio-balloon with free page reporting). */
+  reportsFreePages: boolean;
 };
 
 export type Hardware = {

@@ -22,6 +22,11 @@ export interface Cgroup extends AsyncDisposable {
   /** What is not limited, empty when all is: `memory`, `cpu`, `pids`. */
   readonly missing: readonly string[];
   stats(): Promise<CgroupStats>;
+  /**
+   * Takes from its processes all memory that they do not need now: pages of files, and others as far as this host
+   * has swap for them. They get it back when they touch it.
+   */
+  reclaim(): Promise<void>;
   /** Ends every process in the group, waits until they are gone, and removes it. */
   [Symbol.asyncDispose](): Promise<void>;
 }

@@ -40,6 +40,10 @@ export async function openV1(mounts: Hierarchies['v1'], { name, limits }: Cgroup
       cpuUsageUs: cpuacct ? Math.floor((await readNumber(join(cpuacct, 'cpuacct.usage'))) / 1000) : 0,
       pids: pids ? await readNumber(join(pids, 'pids.current')) : 0,
     }),
+    reclaim: async () => {
+      // Refused while nothing is left to take, which is no failure.
+      if (memory) await tryWrite(join(memory, 'memory.force_empty'), 0);
+    },
     [Symbol.asyncDispose]: () => removeGroup(folders),
   };
 }

@@ -34,6 +34,11 @@ export async function openV2(root: string, { name, limits }: CgroupSpec): Promis
       ),
       pids: pidsSet ? await readNumber(join(folder, 'pids.current')) : 0,
     }),
+    reclaim: async () => {
+      // More than there is to take is refused after all of it was taken, which is no failure.
+      if (memorySet)
+        await tryWrite(join(folder, 'memory.reclaim'), await readNumber(join(folder, 'memory.current')));
+    },
     async [Symbol.asyncDispose]() {
       await tryWrite(join(folder, 'cgroup.kill'), 1);
       await removeGroup([folder]);
@@ -49,5 +54,6 @@ const nowhere = (): Cgroup => ({
   procsFiles: [],
   missing: WANTED,
   stats: async () => ({ memoryBytes: 0, cpuUsageUs: 0, pids: 0 }),
+  reclaim: async () => {},
   [Symbol.asyncDispose]: async () => {},
 });

@@ -16,6 +16,8 @@ export interface HostRoom extends Room, AsyncDisposable {
   readonly limits: string;
   /** What the VMM uses now, as the host counts it. */
   stats(): Promise<CgroupStats>;
+  /** Takes memory back that the VMM does not need now; see the control group's. */
+  reclaim(): Promise<void>;
 }
 
 const ENTER = fileURLToPath(new URL('./enter.sh', import.meta.url));
@@ -69,6 +71,7 @@ export async function openRoom(op: Operation, spec: RoomSpec): Promise<HostRoom>
     directory,
     limits,
     stats: () => cgroup.stats(),
+    reclaim: () => cgroup.reclaim(),
     inside: (hostPath) => seenFrom(views, hostPath),
     give: (hostPath) => {
       if (!hostPath.startsWith(`${directory}/`))

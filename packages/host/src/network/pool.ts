@@ -11,6 +11,7 @@ import { defaultInterface } from './default-interface.ts';
 import { enableForwarding } from './forwarding.ts';
 import { holdLock } from './lock.ts';
 import { findNameserver } from './nameserver.ts';
+import { occupants } from './occupants.ts';
 import { isPoolOpen, registerPool } from './openers.ts';
 import { reapSlots } from './reap.ts';
 import { hostRules } from './rules.ts';
@@ -208,6 +209,32 @@ export async function openSlotPool(op: Operation, options: SlotPoolOptions): Pro
       }
       await takeOverSlot(stateDir, expected);
       return hold(expected);
+    },
+    async clean(op, index) {
+      if (!Number.isSafeInteger(index) || index < 0 || index >= count) {
+        throw new SandboxError('invalid_argument', `${index} is not the index of a network slot`, {
+          hint: `They are 0 to ${count - 1}.`,
+        });
+      }
+      const ref = slotRef(settings, index);
+      await using _lock = await holdLock(op, stateDir);
+      const claim = await readClaim(stateDir, index);
+      if (await isHeld(claim)) {
+        throw new SandboxError('failed_precondition', `slot ${ref.namespace} is in use`, {
+          hint: 'Kill its sandbox, which frees the slot.',
+        });
+      }
+      const inside = await occupants(ref.namespace);
+      if (inside.length > 0) {
+        throw new SandboxError(
+          'failed_precondition',
+          `${inside.length} processes run in slot ${ref.namespace}, ${inside[0]?.pid} among them`,
+          { hint: 'Purge the orphan that they belong to.' },
+        );
+      }
+      if (!claim && !(await isForeign(ref))) return false;
+      await destroy(ref);
+      return true;
     },
     [Symbol.asyncDispose]: () => {
       closed ??= close();

@@ -31,7 +31,7 @@ export type WarmPoolOptions = {
 /**
  * Keeps machines that are restored, have run once and are paused again: they cost memory and no
  * processor time, and a claim need not wait for a VMM to start or for an emulator to translate envd anew.
- * A machine whose template runs a start command is never run ahead of its claim.
+ * A machine in which programs of the user's run, of a start command or in a snapshot, is never run ahead of its claim.
  */
 export function openWarmPool(deps: MachineDeps, options: WarmPoolOptions): WarmPool {
   const kept = new Map<string, { build: Build; machines: HeldMachine[] }>();
@@ -129,7 +129,7 @@ async function makeWarm(deps: MachineDeps, build: Build, signal: AbortSignal): P
   const op = new Operation('warm a machine', { timeoutMs: 60_000, signal });
   await using held = new AsyncDisposableStack();
   const machine = held.use(await restoreMachine(op, deps, randomId('m'), build));
-  if (build.manifest.startCommand === undefined) {
+  if (build.manifest.startCommand === undefined && build.manifest.snapshotOf === undefined) {
     await machine.machine.resume(op);
     await waitForGuest(op, machine.machine, machine.slot.ref.address);
     await rehearse(op, machine.slot.ref.address, build.manifest.defaultUser);

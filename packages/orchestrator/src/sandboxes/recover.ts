@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { log, type Operation } from '@sandbox-backend/kit';
+import { log, mutex, type Operation } from '@sandbox-backend/kit';
 import {
   isOwnedByOther,
   type MachineDeps,
@@ -50,5 +50,5 @@ async function recoverOne(
   const { manifest } = await readBuild(paths.build(deps.dataRoot, record.template, record.buildId));
   // A server that died between pausing and resuming a claimed machine left it paused.
   if ((await held.machine.state(op)) === 'paused') await held.machine.resume(op);
-  return { held, manifest, info: describe(held, manifest, record.sandbox) };
+  return { held, manifest, info: describe(held, manifest, record.sandbox), alone: mutex() };
 }

@@ -1,4 +1,4 @@
-import { type Operation, randomId } from '@sandbox-backend/kit';
+import { mutex, type Operation, randomId } from '@sandbox-backend/kit';
 import {
   currentBuild,
   ENVD_PORT,
@@ -41,6 +41,7 @@ export async function startSandbox(op: Operation, deps: StartDeps, request: Star
   machine.record.sandbox = {
     sandboxId: request.sandboxId,
     startedAt: info.startedAt,
+    env: request.env,
     ...(request.accessToken ? { accessToken: request.accessToken } : {}),
   };
   await op.phase('record', () => writeRecord(deps.dataRoot, machine.record));
@@ -57,7 +58,7 @@ export async function startSandbox(op: Operation, deps: StartDeps, request: Star
     }),
   );
   held.move();
-  return { info, held: machine, manifest: build.manifest };
+  return { info, held: machine, manifest: build.manifest, alone: mutex() };
 }
 
 /** What the control plane and the gateway may know of a machine. */

@@ -95,5 +95,5 @@ export async function bootMachine(
   record.machine = machine.ref;
   await writeRecord(deps.dataRoot, record);
   const owned = held.move();
-  return { record, machine, slot, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { record, machine, room, slot, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

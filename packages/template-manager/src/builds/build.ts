@@ -4,9 +4,13 @@ import { join } from 'node:path';
 import { acquireFileLock, type Operation, randomId, run } from '@sandbox-backend/kit';
 import {
   BUILD_FILES,
+  freezeFiles,
   type HeldMachine,
   type MachineDeps,
+  openWorkFolder,
   paths,
+  publishBuild,
+  removeOldBuilds,
   writableDisk,
 } from '@sandbox-backend/machines';
 import { type BuildManifest, SandboxError } from '@sandbox-backend/protocol';
@@ -14,9 +18,7 @@ import type { Vmm } from '@sandbox-backend/vmm';
 import type { Kernel } from '../guest/kernel.ts';
 import { bootMachine } from './boot.ts';
 import { prepareGuest } from './prepare-guest.ts';
-import { freezeFiles, publishBuild, removeOldBuilds } from './publish.ts';
 import { tryRestore } from './trial.ts';
-import { openWorkFolder } from './work-folder.ts';
 
 /** What a build is made from, once its root file system exists. */
 export type BuildSpec = {

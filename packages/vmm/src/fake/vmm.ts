@@ -45,7 +45,7 @@ const FAILING_PROGRAM = 'echo "$1" >&2; exit 1';
 export function fakeVmm(options: FakeOptions = {}): Vmm {
   return {
     identity: FAKE_IDENTITY,
-    traits: { diskFormats: ['raw', 'qcow2'], generationId: false, mapsDisks: false },
+    traits: { diskFormats: ['raw', 'qcow2'], generationId: false, mapsDisks: false, reportsFreePages: false },
 
     async boot(op, spec, room) {
       await writeFile(spec.memoryFile, 'memory of a fake machine\n');

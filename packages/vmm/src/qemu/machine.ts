@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { copyFile, link, rm } from 'node:fs/promises';
 import { killAndWait, type Operation } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
@@ -112,5 +113,6 @@ function guestShutdown(reason: unknown): string {
 
 /** A file of a snapshot is never written again, so that one name more is as good as a copy. */
 async function linkOrCopy(from: string, to: string): Promise<void> {
-  await link(from, to).catch(() => copyFile(from, to));
+  // Never over what is there: the folder is the VMM's, and a link of its making could lead anywhere.
+  await link(from, to).catch(() => copyFile(from, to, constants.COPYFILE_EXCL));
 }

@@ -19,6 +19,8 @@ export function qemuVmm(binary: string, identity: VmmIdentity): Vmm {
       diskFormats: ['raw', 'qcow2'],
       generationId: !identity.machine.startsWith('microvm'),
       mapsDisks: false,
+      // It cannot give back what is mapped from a file that it may not write.
+      reportsFreePages: false,
     },
 
     boot: (op, { hardware, memoryFile, ...guest }, room) =>

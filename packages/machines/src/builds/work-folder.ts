@@ -1,8 +1,8 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { acquireFileLock } from '@sandbox-backend/kit';
-import { paths } from '@sandbox-backend/machines';
 import { checkBuildId, isBuildId } from '@sandbox-backend/protocol';
+import { paths } from './paths.ts';
 
 export type WorkFolder = AsyncDisposable & { path: string };
 

@@ -3,8 +3,9 @@ import { createReadStream } from 'node:fs';
 import { chmod, chown, lstat, open, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { syncFolder, writeFileAtomic } from '@sandbox-backend/kit';
-import { BUILD_FILES, paths, readRecords } from '@sandbox-backend/machines';
 import { type BuildManifest, isBuildId, SandboxError } from '@sandbox-backend/protocol';
+import { readRecords } from '../ref.ts';
+import { BUILD_FILES, paths } from './paths.ts';
 
 /** Hashing all of memory would cost more than restoring it; device state is what a bit error makes worthless. */
 const HASHED: readonly string[] = [BUILD_FILES.state];
