@@ -1,5 +1,5 @@
 import type { Operation } from '@sandbox-backend/kit';
-import { type MachineDeps, runInGuest } from '@sandbox-backend/machines';
+import { type HeldMachine, type MachineDeps, runInGuest } from '@sandbox-backend/machines';
 import type { Deactivation } from '@sandbox-backend/protocol';
 import type { Resident } from '../resident.ts';
 
@@ -16,7 +16,7 @@ export async function deactivateSandbox(
   const startedAt = performance.now();
   const before = await held.room.stats();
   if (deps.vmms.find(manifest.vmm.kind).traits.reportsFreePages) {
-    await op.phase('drop caches', () => dropCaches(op, info.address, info.accessToken));
+    await op.phase('drop caches', () => dropCaches(op, held.machine, info));
   }
   await op.phase('reclaim', () => held.room.reclaim());
   const after = await held.room.stats();
@@ -28,9 +28,14 @@ export async function deactivateSandbox(
 }
 
 /** A guest that does not do it keeps its caches: no more is lost. */
-async function dropCaches(op: Operation, address: string, accessToken: string | undefined): Promise<void> {
+async function dropCaches(
+  op: Operation,
+  machine: HeldMachine['machine'],
+  { address, accessToken }: Resident['info'],
+): Promise<void> {
   const script = 'sync; echo 3 > /proc/sys/vm/drop_caches';
   const command = { cmd: '/.envd/bin/busybox', args: ['sh', '-c', script], user: 'root' };
-  await runInGuest(op, address, command, accessToken).catch(() => undefined);
+  const dropped = runInGuest(op, address, command, accessToken).catch(() => undefined);
+  await Promise.race([dropped, machine.exited]);
   op.signal.throwIfAborted();
 }

@@ -81,11 +81,12 @@ export async function snapshotSandbox(
 }
 
 /** Brings what the guest has not written yet to its disk: a VMM may hold such writes back until it is told to. */
-async function syncGuest(op: Operation, { info }: Resident): Promise<void> {
+async function syncGuest(op: Operation, { info, held }: Resident): Promise<void> {
   const patience = new Operation('sync the guest', { timeoutMs: SYNC_TIMEOUT_MS, signal: op.signal });
   const sync = { cmd: '/.envd/bin/busybox', args: ['sync'], user: 'root' };
   // A guest that does not answer is saved as it is: its memory holds what its disk does not.
-  await runInGuest(patience, info.address, sync, info.accessToken).catch(() => undefined);
+  const synced = runInGuest(patience, info.address, sync, info.accessToken).catch(() => undefined);
+  await Promise.race([synced, held.machine.exited]);
   op.signal.throwIfAborted();
 }
 
