@@ -1,6 +1,12 @@
 import { recreateParentCgroup } from '@sandbox-backend/host';
 import { log, Operation } from '@sandbox-backend/kit';
-import { currentBuild, findTemplate, listTemplates, type MachineDeps } from '@sandbox-backend/machines';
+import {
+  currentBuild,
+  findTemplate,
+  listTemplates,
+  type MachineDeps,
+  readRecords,
+} from '@sandbox-backend/machines';
 import { type Call, type NodeService, SandboxError, type SandboxExit } from '@sandbox-backend/protocol';
 import { listOrphans } from './orphans/list.ts';
 import { purgeOrphans } from './orphans/purge.ts';
@@ -88,7 +94,10 @@ export async function openNode(
     },
     listOrphans: () => listOrphans(deps.dataRoot),
     purgeOrphans: (call, ids) => purgeOrphans(operation('purge orphans', call), deps, ids),
-    recreateCgroup: () => recreateParentCgroup(),
+    async recreateCgroup() {
+      const known = new Set((await readRecords(deps.dataRoot)).map(({ machineId }) => machineId));
+      await recreateParentCgroup((name) => known.has(name));
+    },
     async cleanNetwork(call, slotIndex) {
       await deps.slots.clean(operation('clean a network slot', call), slotIndex);
     },

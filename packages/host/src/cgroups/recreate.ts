@@ -5,17 +5,20 @@ import { tryWrite } from './group.ts';
 import { findHierarchies } from './hierarchies.ts';
 
 /**
- * Makes the group above all others anew: groups in it that nothing runs in are removed, and it is itself, and with
- * it what it has counted, unless something still runs below it. The next room that is opened switches the controllers on.
+ * Makes the group above all others anew: groups in it that nothing runs in are removed, and then it is itself, with
+ * what it has counted, unless a group is left below it. `keep` names the groups of machines, one of which may be about to start. The next room that is opened switches the controllers on.
  */
-export async function recreateParentCgroup(): Promise<void> {
+export async function recreateParentCgroup(keep: (name: string) => boolean): Promise<void> {
   const { v1, v2 } = findHierarchies(await readFile('/proc/self/mountinfo', 'utf8'));
   const mounts = new Set([...Object.values(v1), v2].filter((mount) => mount !== undefined));
   for (const mount of mounts) {
     const parent = join(mount, PARENT);
     const below = await readdir(parent, { withFileTypes: true }).catch(() => undefined);
     if (!below) continue; // never made in this hierarchy
-    for (const entry of below) if (entry.isDirectory()) await rmdir(join(parent, entry.name)).catch(() => {});
+    for (const entry of below) {
+      // One with processes in it is busy, whatever its name.
+      if (entry.isDirectory() && !keep(entry.name)) await rmdir(join(parent, entry.name)).catch(() => {});
+    }
     await rmdir(parent).catch(() => {}); // busy while a group below it is: it stays
     await mkdir(parent, { recursive: true });
     if (mount === v2) {

@@ -231,6 +231,32 @@ test('a slot whose namespace is gone, as after a reboot, is adopted and freed', 
   await assertNothingLeft(prefix, folder.path);
 });
 
+test('a slot is cleaned by its index unless it is held or something runs in it', { skip }, async () => {
+  const prefix = testPrefix();
+  await using _sweep = sweep(prefix);
+  await using folder = await scratch();
+  const stateDir = folder.path;
+  const op = operation();
+  await using pool = await openSlotPool(op, { stateDir, subnet, namePrefix: prefix, spare: 0 });
+  const held = await pool.lease(op);
+  await assert.rejects(pool.clean(op, held.ref.index), { code: 'failed_precondition' });
+  for (const index of [-1, 8, 1.5, Number.NaN]) {
+    await assert.rejects(pool.clean(op, index), { code: 'invalid_argument' }, `${index}`);
+  }
+  assert.equal(await pool.clean(op, 5), false, 'nothing is there');
+
+  await run('ip', ['netns', 'add', `${prefix}-5`]);
+  const inside = spawn('ip', ['netns', 'exec', `${prefix}-5`, 'sh', '-c', 'echo in; exec sleep 600'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  await once(inside.stdout, 'data');
+  await assert.rejects(pool.clean(op, 5), /processes run in slot/);
+  await end(inside);
+  assert.equal(await pool.clean(op, 5), true);
+  assert.deepEqual(await namespacesOf(prefix), [held.ref.namespace]);
+  await held[Symbol.asyncDispose]();
+});
+
 test('a namespace of that name that is not ours is left alone', { skip }, async () => {
   const prefix = testPrefix();
   await using _sweep = sweep(prefix);
