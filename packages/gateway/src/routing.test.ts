@@ -30,6 +30,29 @@ test('without such a host the headers name them, also with the suffix of older c
   }
 });
 
+test('an id that is a UUID is taken whole, in the host and in the header', async () => {
+  await using guest = await answerUrl();
+  await using gateway = await startTestGateway();
+  const uuid = '0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9';
+  // A part of it names another sandbox, which must not be taken for it.
+  const known = gateway.known.get(ID)!;
+  gateway.known.delete(ID);
+  gateway.known.set(uuid, { ...known, sandboxId: uuid });
+  const statusOf = async (headers: Record<string, string>) =>
+    (await read(await send(gateway.port, { headers }))).status;
+  for (const host of [`${guest.port}-${uuid}.example.com`, `${guest.port}-${uuid.toUpperCase()}`]) {
+    assert.equal(await statusOf({ Host: host }), 200, host);
+  }
+  assert.equal(await statusOf(to(guest.port, uuid)), 200);
+  assert.equal(await statusOf(to(guest.port, `${uuid}-6532622b`)), 200);
+  gateway.known.set('0a1b2c3d', { ...known, sandboxId: '0a1b2c3d' });
+  gateway.known.delete(uuid);
+  assert.equal(await statusOf(to(guest.port, uuid)), 502);
+  assert.equal(await statusOf({ Host: `${guest.port}-${uuid}.example.com` }), 502);
+  assert.equal(await statusOf(to(guest.port, `0a1b2c3d-6532622b`)), 200);
+  assert.equal(await statusOf(to(guest.port, `${uuid}-a-b`)), 400);
+});
+
 test('a host with a label wins over headers', async () => {
   await using guest = await answerUrl();
   await using gateway = await startTestGateway();

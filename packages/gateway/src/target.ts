@@ -14,6 +14,11 @@ export type Target = {
 /** envd's port in addresses, whatever the port is that it listens on. */
 export const ENVD_PORT = 49983;
 
+/** A sandbox is named by its id: letters and digits, or a UUID; older clients append "-" and a client id. */
+const UUID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
+const HOST_LABEL = new RegExp(`^(\\d{1,5})-(${UUID}|[a-z0-9]{1,40})(?:\\.|$)`);
+const HEADER_ID = new RegExp(`^(${UUID}|[a-z0-9]{1,40})(?:-[A-Za-z0-9]{1,40})?$`);
+
 /**
  * Which port of which sandbox a request is for: the left-most label of its host,
  * `<port>-<sandboxId>.<anything>`, or for `localhost`, an address or `sandbox.*` (and any other host
@@ -36,7 +41,7 @@ function readHost(host: string): { sandboxId: string; port: number } | undefined
   const name = host.replace(/:\d*$/, '').toLowerCase();
   if (name === 'localhost' || name.startsWith('sandbox.') || isIP(name.replace(/^\[|\]$/g, '')))
     return undefined;
-  const [, port, sandboxId] = /^(\d{1,5})-([a-z0-9]{1,40})(?:\.|$)/.exec(name) ?? [];
+  const [, port, sandboxId] = HOST_LABEL.exec(name) ?? [];
   return port && sandboxId ? { sandboxId, port: checkPort(port) } : undefined;
 }
 
@@ -48,11 +53,9 @@ function readHeaders(req: IncomingMessage): { sandboxId: string; port: number } 
       'The request names no sandbox: use the host <port>-<sandboxId>.<domain>, or the headers E2b-Sandbox-Id and E2b-Sandbox-Port',
     );
   }
-  if (typeof sandboxId !== 'string' || !/^[a-z0-9]{1,40}(?:-[A-Za-z0-9]{1,40})?$/.test(sandboxId)) {
-    throw badRequest('E2b-Sandbox-Id is not the id of a sandbox');
-  }
-  // Older clients append "-" and a client id.
-  return { sandboxId: sandboxId.split('-')[0]!, port: checkPort(String(port)) };
+  const [, id] = HEADER_ID.exec(String(sandboxId)) ?? [];
+  if (id === undefined) throw badRequest('E2b-Sandbox-Id is not the id of a sandbox');
+  return { sandboxId: id, port: checkPort(String(port)) };
 }
 
 function checkPort(text: string): number {
