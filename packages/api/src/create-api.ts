@@ -34,6 +34,8 @@ export type Api = {
   app: Hono;
   /** For the gateway: what it may know of a sandbox. A read of one row; safe on every request. */
   resolveSandbox(sandboxId: string): SandboxRoute | undefined;
+  /** For the dialects that have a door of their own. */
+  deps: SandboxDeps;
   /** Cancels creates under way and ends no sandbox; those are found again by the next start. */
   close(): Promise<void>;
 };
@@ -73,6 +75,7 @@ export async function createApi(op: Operation, options: ApiOptions): Promise<Api
   return {
     app,
     resolveSandbox: (sandboxId) => routeOf(deps, sandboxId),
+    deps,
     async close() {
       reaper.close();
       const starts = [...deps.starts.values()];

@@ -1,21 +1,21 @@
 /**
  * The closed list of ways an operation can fail, as every client sees it.
- * HTTP status and CLI exit code derive from the code, here and nowhere else.
+ * HTTP status, CLI exit code and gRPC status derive from the code, here and nowhere else.
  */
 export const ERROR_CODES = {
-  invalid_argument: { http: 400, exit: 2 },
-  unauthenticated: { http: 401, exit: 3 },
-  permission_denied: { http: 403, exit: 3 },
-  not_found: { http: 404, exit: 4 },
-  already_exists: { http: 409, exit: 5 },
-  failed_precondition: { http: 409, exit: 5 },
-  resource_exhausted: { http: 429, exit: 6 },
-  no_space: { http: 507, exit: 6 },
-  canceled: { http: 499, exit: 130 },
-  internal: { http: 500, exit: 1 },
-  unimplemented: { http: 501, exit: 1 },
-  unavailable: { http: 503, exit: 7 },
-  deadline_exceeded: { http: 504, exit: 8 },
+  invalid_argument: { http: 400, exit: 2, grpc: 3 },
+  unauthenticated: { http: 401, exit: 3, grpc: 16 },
+  permission_denied: { http: 403, exit: 3, grpc: 7 },
+  not_found: { http: 404, exit: 4, grpc: 5 },
+  already_exists: { http: 409, exit: 5, grpc: 6 },
+  failed_precondition: { http: 409, exit: 5, grpc: 9 },
+  resource_exhausted: { http: 429, exit: 6, grpc: 8 },
+  no_space: { http: 507, exit: 6, grpc: 8 },
+  canceled: { http: 499, exit: 130, grpc: 1 },
+  internal: { http: 500, exit: 1, grpc: 13 },
+  unimplemented: { http: 501, exit: 1, grpc: 12 },
+  unavailable: { http: 503, exit: 7, grpc: 14 },
+  deadline_exceeded: { http: 504, exit: 8, grpc: 4 },
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
@@ -48,6 +48,10 @@ export class SandboxError extends Error {
 
   get exitCode(): number {
     return ERROR_CODES[this.code].exit;
+  }
+
+  get grpcStatus(): number {
+    return ERROR_CODES[this.code].grpc;
   }
 
   /** Message, hint and log as one text for a person. */
