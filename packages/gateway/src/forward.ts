@@ -15,17 +15,8 @@ const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'DELETE', 'TRACE', 'PUT'])
  * neither side is read faster than the other takes it. When one side goes away, so does the other.
  */
 export function forward(link: Link, target: Target, req: IncomingMessage, res: ServerResponse): void {
-  const client = req.socket;
-  // Who has no answer yet is told; an answer under way breaks off.
-  link.clients.set(client, () => {
-    if (res.headersSent || res.destroyed) reset(client);
-    else refuse(req, res, sandboxNotFound(target.sandboxId));
-  });
   let upstream: ClientRequest | undefined;
-  res.once('close', () => {
-    link.clients.delete(client);
-    if (!res.writableFinished) upstream?.destroy();
-  });
+  attend(link, req, res, () => upstream?.destroy());
 
   const hasBody =
     Number(req.headers['content-length'] ?? 0) > 0 || req.headers['transfer-encoding'] !== undefined;
@@ -49,6 +40,22 @@ export function forward(link: Link, target: Target, req: IncomingMessage, res: S
   } catch (caught) {
     refuse(req, res, caught);
   }
+}
+
+/**
+ * Counts a request among those to the sandbox until it is answered, and ends it with the sandbox: who has
+ * no answer yet is told; an answer under way breaks off. `onGone` is for a client that does not wait for its answer.
+ */
+export function attend(link: Link, req: IncomingMessage, res: ServerResponse, onGone: () => void): void {
+  const client = req.socket;
+  link.clients.set(client, () => {
+    if (res.headersSent || res.destroyed) reset(client);
+    else refuse(req, res, sandboxNotFound(link.route.sandboxId));
+  });
+  res.once('close', () => {
+    link.clients.delete(client);
+    if (!res.writableFinished) onGone();
+  });
 }
 
 /** Begins a request to the guest. Throws a refusal for what cannot be sent on. */

@@ -24,10 +24,12 @@ export class Link {
   /** Connections to the guest that switched protocols and left the pool. */
   readonly tunnels = new Set<Duplex>();
   private readonly ended = new AbortController();
+  /** Aborted when the link is cut. */
+  readonly signal = this.ended.signal;
 
   constructor(route: RunningRoute, dialLoopback: DialLoopback | undefined) {
     this.route = route;
-    const { signal } = this.ended;
+    const { signal } = this;
     this.upstream = new Upstream(async (port) => {
       const isEnvd = port === ENVD_PORT;
       const loopback = !isEnvd && dialLoopback ? () => dialLoopback(route, port, signal) : undefined;
