@@ -5,7 +5,7 @@ export {
   openCgroup,
 } from './cgroups/cgroup.ts';
 export { recreateParentCgroup } from './cgroups/recreate.ts';
-export { type ClonedDisk, type CloneSpec, cloneDisk, diskSize } from './disks/clone.ts';
+export { type ClonedDisk, type CloneSpec, cloneDisk, copySparse, diskSize } from './disks/clone.ts';
 export { type FlattenSpec, flattenDisk } from './disks/flatten.ts';
 export { freeBytes } from './disks/free-bytes.ts';
 export { type DiskFormat, type Qcow2Overlay, qcow2Header } from './disks/qcow2.ts';

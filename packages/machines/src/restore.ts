@@ -1,6 +1,13 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cloneDisk, type HostRoom, type OpenRoom, type Slot, type SlotPool } from '@sandbox-backend/host';
+import {
+  cloneDisk,
+  copySparse,
+  type HostRoom,
+  type OpenRoom,
+  type Slot,
+  type SlotPool,
+} from '@sandbox-backend/host';
 import type { Operation } from '@sandbox-backend/kit';
 import { SandboxError, vmmDifferences } from '@sandbox-backend/protocol';
 import type { Machine, Vmm } from '@sandbox-backend/vmm';
@@ -28,6 +35,8 @@ export type HeldMachine = AsyncDisposable & {
 /**
  * Restores one machine from a build. It is paused when this returns: nothing of it has run.
  *
+ * With `ownMemory` its memory is a file of its own, a copy of the build's; see `RestoreSpec` of the VMM.
+ *
  * Each thing acquired goes on one stack: a failure at any step releases what came before it, in
  * reverse; success hands the whole stack to the machine, which releases it when it is disposed of.
  */
@@ -36,6 +45,7 @@ export async function restoreMachine(
   deps: MachineDeps,
   machineId: string,
   build: Build,
+  options: { ownMemory?: boolean } = {},
 ): Promise<HeldMachine> {
   const { manifest } = build;
   const vmm = deps.vmms.find(manifest.vmm.kind);
@@ -74,14 +84,17 @@ export async function restoreMachine(
       backing: `${INSIDE.build}/${name}`,
     }),
   );
+  const memory = join(build.directory, BUILD_FILES.memory);
+  const ownMemory = join(roomDirectory, BUILD_FILES.memory);
+  if (options.ownMemory) await op.phase('memory', () => copySparse(op, memory, ownMemory));
   const room = held.use(await op.phase('room', () => deps.openRoom(op, record.room)));
   const machine = held.use(
     await vmm.restore(
       op,
       {
         hardware: hardwareOf(manifest, disksOfBuild(build.directory, manifest.overlay, disk), slot.ref),
-        memoryFile: join(build.directory, BUILD_FILES.memory),
         stateFile: join(build.directory, BUILD_FILES.state),
+        ...(options.ownMemory ? { memoryFile: ownMemory, ownMemory: true } : { memoryFile: memory }),
       },
       room,
     ),

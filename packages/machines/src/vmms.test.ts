@@ -11,7 +11,13 @@ import { vmmsOf, withHypervisor } from './vmms.ts';
 const vmm = (kind: 'firecracker' | 'cloud-hypervisor' | 'qemu', diskFormats: ('raw' | 'qcow2')[]): Vmm => ({
   ...fakeVmm(),
   identity: { ...FAKE_IDENTITY, kind },
-  traits: { diskFormats, generationId: true, mapsDisks: false, reportsFreePages: false },
+  traits: {
+    diskFormats,
+    generationId: true,
+    mapsDisks: false,
+    reportsFreePages: false,
+    memoryInState: false,
+  },
 });
 const kvm = { accelerator: 'kvm' as const, reason: 'a guest booted' };
 const all = [

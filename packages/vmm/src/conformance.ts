@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { access, appendFile, readFile, stat } from 'node:fs/promises';
+import { access, appendFile, copyFile, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, describe, type TestContext, test } from 'node:test';
@@ -173,6 +173,53 @@ export function vmmConformance(name: string, makeHarness: MakeHarness): void {
         ticks.map((_, index) => index + 1),
       );
     });
+
+    checkGuest(
+      'a snapshot with memory in its state is made into one without, which is as good',
+      async (opened) => {
+        const { harness } = opened;
+        if (!harness.vmm.traits.memoryInState) return;
+        const template = await opened.template();
+        await using first = await restoreOne(harness, template);
+        await first.machine.resume(operation());
+        await first.console.until(operation(), /tick \d+\r?\n/);
+        await first.machine.pause(operation());
+        await first.console.read(operation());
+        const large = join(first.bench.room.directory, 'state');
+        const memoryFile = join(first.bench.room.directory, 'memory');
+        await first.machine.snapshot(operation(), { stateFile: large, memoryFile });
+        const printed = template.printed + first.console.text;
+
+        await using bench = await makeBench(harness);
+        const own = {
+          stateFile: join(bench.room.directory, 'state'),
+          memoryFile: join(bench.room.directory, 'own'),
+        };
+        await copyFile(memoryFile, own.memoryFile);
+        const before = await sha256(memoryFile);
+        {
+          const spec = {
+            hardware: bench.hardware,
+            stateFile: large,
+            memoryFile: own.memoryFile,
+            ownMemory: true,
+          };
+          await using machine = await harness.vmm.restore(operation(), spec, bench.room);
+          await machine.snapshot(operation(), own);
+        }
+        assert.ok((await stat(own.stateFile)).size < (await stat(large)).size / 4);
+        assert.equal(await sha256(memoryFile), before, 'the memory that it came from is as it was');
+        await using second = await restoreOne(harness, { disk: first.bench.disk, printed, ...own });
+        await second.machine.resume(operation());
+        await second.console.until(operation(), /tick \d+\r?\n[\s\S]*tick \d+\r?\n/);
+        second.console.text = printed + second.console.text;
+        const ticks = second.console.ticks();
+        assert.deepEqual(
+          ticks,
+          ticks.map((_, index) => index + 1),
+        );
+      },
+    );
 
     check('a killed machine is gone, and so is its socket; killing it again is safe', async (opened) => {
       await using restored = await restoreOne(opened.harness, await opened.template());

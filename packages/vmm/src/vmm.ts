@@ -45,6 +45,11 @@ export type VmmTraits = {
   mapsDisks: boolean;
   /** Memory that the guest has freed goes back to the host by itself (virtio-balloon with free page reporting). */
   reportsFreePages: boolean;
+  /**
+   * A snapshot of a restored machine has memory in its state file, which each machine from it reads into memory of
+   * its own; restored with `ownMemory` and saved again it is like that of a booted one.
+   */
+  memoryInState: boolean;
 };
 
 export type Hardware = {
@@ -79,6 +84,11 @@ export type RestoreSpec = {
   memoryFile: string;
   /** Device state of the snapshot. */
   stateFile: string;
+  /**
+   * The memory file is in the room's folder and the machine's own: it is changed. Only for a VMM with
+   * {@link VmmTraits.memoryInState}; a machine that is saved to the same file has no memory in its state.
+   */
+  ownMemory?: boolean;
 };
 
 /** The two files that restore together. Both in the room's folder, or where the VMM may write. */

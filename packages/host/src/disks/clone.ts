@@ -87,9 +87,10 @@ export async function diskSize(path: string, format: DiskFormat): Promise<number
   return info.sizeBytes;
 }
 
-/** Node cannot find holes in a file; cp can. */
-async function copySparse(op: Operation, from: string, to: string): Promise<void> {
+/** A copy with the blocks shared where the file system can, else with its holes. Errors: `already_exists`, `no_space`. */
+export async function copySparse(op: Operation, from: string, to: string): Promise<void> {
   await (await open(to, 'wx', 0o600)).close();
+  // Node cannot find holes in a file; cp can.
   try {
     await run('cp', ['--reflink=auto', '--sparse=always', '--', from, to], { signal: op.signal });
   } catch (caught) {

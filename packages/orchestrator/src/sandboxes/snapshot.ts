@@ -18,6 +18,7 @@ import {
 } from '@sandbox-backend/machines';
 import { type BuildManifest, SandboxError, type SnapshotResult } from '@sandbox-backend/protocol';
 import type { Resident } from '../resident.ts';
+import { compactSnapshot } from './compact-snapshot.ts';
 
 /** In the machine's folder, while its VMM writes them. */
 const IN_ROOM = { state: 'snapshot.state', memory: 'snapshot.memory' } as const;
@@ -69,12 +70,16 @@ export async function snapshotSandbox(
   }
   const pausedMs = Math.round(performance.now() - pausedAt);
 
-  const manifest = await op.phase('freeze', async () => {
+  const described = describe(resident, name, buildId);
+  await op.phase('disk', async () => {
     await takeFile(files.stateFile, join(directory, BUILD_FILES.state));
     await takeFile(files.memoryFile, join(directory, BUILD_FILES.memory));
     await finishDisks(op, base, directory);
-    return freezeFiles(directory, describe(resident, name, buildId));
   });
+  // Files of a hostile VMM until here, and root's from here on: the machine that compacts them may only read them.
+  await freezeFiles(directory, described);
+  await op.phase('compact', () => compactSnapshot(op, deps, { directory, manifest: described }));
+  const manifest = await op.phase('freeze', () => freezeFiles(directory, described));
   await op.phase('publish', () => publishBuild(deps.dataRoot, directory, manifest));
   await removeOldBuilds(deps.dataRoot, name, { keepPrevious: false });
   return { manifest, directory: paths.build(deps.dataRoot, name, buildId), pausedMs };

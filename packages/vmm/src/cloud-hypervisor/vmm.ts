@@ -27,7 +27,13 @@ const API = '/api/v1';
 export function cloudHypervisorVmm(binary: string, identity: VmmIdentity): Vmm {
   return {
     identity,
-    traits: { diskFormats: ['raw', 'qcow2'], generationId: false, mapsDisks: true, reportsFreePages: true },
+    traits: {
+      diskFormats: ['raw', 'qcow2'],
+      generationId: false,
+      mapsDisks: true,
+      reportsFreePages: true,
+      memoryInState: false,
+    },
 
     boot: (op, spec, room) =>
       start(op, binary, room, spec, async ({ api }) => {

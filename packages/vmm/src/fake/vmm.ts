@@ -45,7 +45,13 @@ const FAILING_PROGRAM = 'echo "$1" >&2; exit 1';
 export function fakeVmm(options: FakeOptions = {}): Vmm {
   return {
     identity: FAKE_IDENTITY,
-    traits: { diskFormats: ['raw', 'qcow2'], generationId: false, mapsDisks: false, reportsFreePages: false },
+    traits: {
+      diskFormats: ['raw', 'qcow2'],
+      generationId: false,
+      mapsDisks: false,
+      reportsFreePages: false,
+      memoryInState: false,
+    },
 
     async boot(op, spec, room) {
       await writeFile(spec.memoryFile, 'memory of a fake machine\n');

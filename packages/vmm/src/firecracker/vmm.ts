@@ -40,7 +40,13 @@ const CONSOLE = 'console.log';
 export function firecrackerVmm(options: FirecrackerOptions, identity: VmmIdentity): Vmm {
   return {
     identity,
-    traits: { diskFormats: ['raw'], generationId: true, mapsDisks: false, reportsFreePages: true },
+    traits: {
+      diskFormats: ['raw'],
+      generationId: true,
+      mapsDisks: false,
+      reportsFreePages: true,
+      memoryInState: false,
+    },
 
     boot: (op, spec, room) =>
       start(op, options, room, spec.memoryFile, spec.hardware, async (machine, paths) => {

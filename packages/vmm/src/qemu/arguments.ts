@@ -11,6 +11,9 @@ export type QemuPaths = {
   kernel?: { image: string; initrd: string; commandLine: string };
 };
 
+/** `restore-own`: the memory file is the machine's own, mapped as at boot. */
+type Mode = 'boot' | 'restore' | 'restore-own';
+
 /** A probe of the host has no network. */
 export type QemuHardware = Omit<Hardware, 'network'> & Partial<Pick<Hardware, 'network'>>;
 
@@ -25,7 +28,7 @@ export function qemuArguments(
   identity: VmmIdentity,
   hardware: QemuHardware,
   paths: QemuPaths,
-  mode: 'boot' | 'restore',
+  mode: Mode,
 ): string[] {
   const microvm = identity.machine.startsWith('microvm');
   const virtio = (name: string) => `virtio-${name}-${microvm ? 'device' : 'pci'}`;
@@ -73,7 +76,7 @@ export function qemuArguments(
     'chardev=control,mode=control',
     '-sandbox',
     'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
-    ...(mode === 'restore' ? ['-incoming', 'defer'] : []),
+    ...(mode === 'boot' ? [] : ['-incoming', 'defer']),
   ];
 }
 
@@ -86,13 +89,13 @@ const microvmMachine = () =>
   'microvm,memory-backend=ram0,pit=off,pic=off,rtc=on,isa-serial=on,auto-kernel-cmdline=off,mem-merge=off,dump-guest-core=off';
 
 /** `readonly=on,rom=off` opens the file O_RDONLY and maps it privately: no machine can write its template's memory. */
-const memoryBackend = (memoryMib: number, path: string, mode: 'boot' | 'restore') =>
+const memoryBackend = (memoryMib: number, path: string, mode: Mode) =>
   JSON.stringify({
     'qom-type': 'memory-backend-file',
     id: 'ram0',
     size: memoryMib * 1024 * 1024,
     'mem-path': path,
-    ...(mode === 'boot' ? { share: true } : { share: false, readonly: true, rom: 'off' }),
+    ...(mode !== 'restore' ? { share: true } : { share: false, readonly: true, rom: 'off' }),
   });
 
 function blockdev(disk: Hardware['disks'][number], index: number, path: string): string {

@@ -66,9 +66,10 @@ export class QemuMachine implements Machine {
       });
     }
     try {
-      await saveState(op, this.qmp, this.inside(stateFile));
-      // A booted machine's memory is in the file already; what a restored one changed is in the state file, over this.
-      if (memoryFile !== this.ref.memoryFile) await linkOrCopy(this.ref.memoryFile, memoryFile);
+      const memoryInFile = memoryFile === this.ref.memoryFile;
+      await saveState(op, this.qmp, this.inside(stateFile), { memoryInFile });
+      // The memory of a restored machine is in the state file, over this.
+      if (!memoryInFile) await linkOrCopy(this.ref.memoryFile, memoryFile);
     } catch (caught) {
       await rm(stateFile, { force: true }); // never half a snapshot
       throw caught;

@@ -1,3 +1,5 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Operation, race } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
@@ -5,10 +7,19 @@ import { asFields, asText } from '../control/fields.ts';
 import type { Qmp } from './qmp.ts';
 
 /** Memory in a shared file stays in it: only device state (some hundred kilobytes) crosses. */
-const CAPABILITIES = { capabilities: [{ capability: 'x-ignore-shared', state: true }] };
+const IGNORE_SHARED = 'x-ignore-shared';
+const capabilities = (ignoreShared: boolean) => ({
+  capabilities: [{ capability: IGNORE_SHARED, state: ignoreShared }],
+});
 
-export async function saveState(op: Operation, qmp: Qmp, path: string): Promise<void> {
-  await qmp.execute(op, 'migrate-set-capabilities', CAPABILITIES);
+/** `memoryInFile`: its memory is mapped from a file, shared, and all of it is there already. */
+export async function saveState(
+  op: Operation,
+  qmp: Qmp,
+  path: string,
+  { memoryInFile }: { memoryInFile: boolean },
+): Promise<void> {
+  await qmp.execute(op, 'migrate-set-capabilities', capabilities(memoryInFile));
   try {
     await qmp.execute(op, 'migrate', toFile(path));
     await migrated(op, qmp, 'save the machine');
@@ -20,10 +31,22 @@ export async function saveState(op: Operation, qmp: Qmp, path: string): Promise<
   }
 }
 
-export async function loadState(op: Operation, qmp: Qmp, path: string): Promise<void> {
-  await qmp.execute(op, 'migrate-set-capabilities', CAPABILITIES);
-  await qmp.execute(op, 'migrate-incoming', toFile(path));
+export async function loadState(
+  op: Operation,
+  qmp: Qmp,
+  path: string,
+  inside: (path: string) => string,
+): Promise<void> {
+  await qmp.execute(op, 'migrate-set-capabilities', capabilities(await isWithoutMemory(path)));
+  await qmp.execute(op, 'migrate-incoming', toFile(inside(path)));
   await migrated(op, qmp, 'load the snapshot');
+}
+
+/** How it was saved is in the head of the file, as the name of the capability; QEMU loads it with the same only. */
+async function isWithoutMemory(path: string): Promise<boolean> {
+  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(1024), 0, 1024, 0);
+  return buffer.subarray(0, bytesRead).includes(IGNORE_SHARED);
 }
 
 /** As an object: in the `file:` form a path could carry an offset. */

@@ -8,7 +8,13 @@ import { QemuMachine } from './machine.ts';
 import { loadState } from './migrate.ts';
 import { Qmp } from './qmp.ts';
 
-type StartSpec = { hardware: Hardware; memoryFile: string; kernel?: QemuPaths['kernel']; stateFile?: string };
+type StartSpec = {
+  hardware: Hardware;
+  memoryFile: string;
+  ownMemory?: boolean;
+  kernel?: QemuPaths['kernel'];
+  stateFile?: string;
+};
 
 /** Drives QEMU: `q35` with emulation, `microvm` with KVM; the identity says which. */
 export function qemuVmm(binary: string, identity: VmmIdentity): Vmm {
@@ -21,6 +27,7 @@ export function qemuVmm(binary: string, identity: VmmIdentity): Vmm {
       mapsDisks: false,
       // It cannot give back what is mapped from a file that it may not write.
       reportsFreePages: false,
+      memoryInState: true,
     },
 
     boot: (op, { hardware, memoryFile, ...guest }, room) =>
@@ -45,7 +52,7 @@ const start = (
   binary: string,
   identity: VmmIdentity,
   room: Room,
-  { hardware, memoryFile, kernel, stateFile }: StartSpec,
+  { hardware, memoryFile, ownMemory, kernel, stateFile }: StartSpec,
 ): Promise<Machine> =>
   startMachine(op, room, {
     vmm: 'qemu',
@@ -62,11 +69,11 @@ const start = (
           disks: hardware.disks.map((disk) => room.inside(disk.path)),
           ...(kernel ? { kernel } : {}),
         },
-        kernel ? 'boot' : 'restore',
+        kernel ? 'boot' : ownMemory ? 'restore-own' : 'restore',
       ),
     connect: (ref) => connect(op, ref, room),
     ...(stateFile
-      ? { load: (machine: QemuMachine) => loadState(op, machine.qmp, room.inside(stateFile)) }
+      ? { load: (machine: QemuMachine) => loadState(op, machine.qmp, stateFile, room.inside) }
       : {}),
   });
 
