@@ -417,7 +417,8 @@ export function vmmConformance(name: string, makeHarness: MakeHarness): void {
         await sendCommand(bench.disk, '1 flood');
         await console.until(operation(), /flood \d+ /);
         const files = [machine.ref.vmmLog, bench.disk];
-        const before = await Promise.all(files.map(async (path) => (await stat(path)).size));
+        const sizes = () => Promise.all(files.map(async (path) => (await stat(path)).size));
+        const before = await sizes();
 
         const numbers = (text: string) => [...text.matchAll(/flood (\d+) -/g)].map(([, n]) => Number(n));
         let last = numbers(console.text).at(-1) ?? 0;
@@ -430,7 +431,13 @@ export function vmmConformance(name: string, makeHarness: MakeHarness): void {
           if (first > last + 1) break;
           last = rest.at(-1) ?? first;
         }
-        assert.deepEqual(await Promise.all(files.map(async (path) => (await stat(path)).size)), before);
+        // A VMM may say a word of its own; the guest has printed far more than this.
+        for (const [index, size] of (await sizes()).entries()) {
+          assert.ok(
+            size - before[index]! < KEPT_ON_DISK,
+            `${files[index]} grew by ${size - before[index]!} bytes`,
+          );
+        }
         assert.equal(await machine.state(operation()), 'running');
       },
     );
@@ -439,6 +446,8 @@ export function vmmConformance(name: string, makeHarness: MakeHarness): void {
 
 /** The most that a driver may keep of a console. */
 const MAX_CONSOLE = 1024 * 1024;
+/** How much its files may grow by that. */
+const KEPT_ON_DISK = 32 * 1024;
 
 async function openSuite(makeHarness: MakeHarness, held: AsyncDisposableStack): Promise<Suite | string> {
   const harness = await makeHarness();
