@@ -36,7 +36,16 @@ export type CreateSpec = {
  * Errors: `invalid_argument`, `not_found` (template), `already_exists` (a sandbox that lives has the id),
  * `resource_exhausted`, and those of the node.
  */
-export async function createSandbox(
+export function createSandbox(
+  op: Operation,
+  deps: SandboxDeps,
+  teamId: string,
+  spec: CreateSpec,
+): Promise<SandboxRow> {
+  return op.observe('sandbox.create', () => create(op, deps, teamId, spec));
+}
+
+async function create(
   op: Operation,
   deps: SandboxDeps,
   teamId: string,
@@ -65,6 +74,7 @@ export async function createSandbox(
     pathToken: randomBytes(16).toString('hex'),
     diffSnapshots: spec.diffSnapshots ?? false,
   };
+  Object.assign(op.attributes, { sandbox: row.id, template: row.template, build: row.buildId, team: teamId });
   if (!deps.rows.insert(row, deps.limits.maxSandboxes)) {
     throw new SandboxError(
       'resource_exhausted',

@@ -10,6 +10,11 @@ export async function deactivateSandbox(
   teamId: string,
   id: string,
 ): Promise<Deactivation> {
-  findRunning(deps, teamId, id);
-  return op.phase('deactivate', () => deps.node.deactivate(op, id));
+  return op.observe('sandbox.deactivate', async () => {
+    const { template } = findRunning(deps, teamId, id);
+    Object.assign(op.attributes, { sandbox: id, template, team: teamId });
+    const done = await op.phase('deactivate', () => deps.node.deactivate(op, id));
+    op.attributes.reclaimedBytes = Math.max(0, done.beforeBytes - done.afterBytes);
+    return done;
+  });
 }

@@ -3,10 +3,15 @@ import type { SandboxDeps } from './deps.ts';
 import { noSuchSandbox } from './find.ts';
 
 /** Kills a sandbox of the team, whatever it is doing. Errors: `not_found`, and those of the node. */
-export async function killSandbox(deps: SandboxDeps, teamId: string, id: string): Promise<void> {
+export async function killSandbox(
+  deps: SandboxDeps,
+  teamId: string,
+  id: string,
+  traceParent?: string,
+): Promise<void> {
   const row = deps.rows.find(id);
   if (row?.teamId !== teamId) throw noSuchSandbox(id);
-  if (!(await endSandbox(deps, id, 'killed'))) throw noSuchSandbox(id);
+  if (!(await endSandbox(deps, id, 'killed', traceParent))) throw noSuchSandbox(id);
 }
 
 /**
@@ -14,7 +19,12 @@ export async function killSandbox(deps: SandboxDeps, teamId: string, id: string)
  * connections are cut; no client can interrupt the rest. Called again, it waits for the first call,
  * or tries again what that could not finish; so does the reaper. False when there is nothing to end.
  */
-export async function endSandbox(deps: SandboxDeps, id: string, reason: string): Promise<boolean> {
+export async function endSandbox(
+  deps: SandboxDeps,
+  id: string,
+  reason: string,
+  traceParent?: string,
+): Promise<boolean> {
   const underWay = deps.kills.get(id);
   if (underWay !== undefined) {
     await underWay;
@@ -25,7 +35,9 @@ export async function endSandbox(deps: SandboxDeps, id: string, reason: string):
   });
   if (!moved && deps.rows.find(id)?.state !== 'killing') return false;
   deps.endConnections(id);
-  const kill = stop(deps, id).finally(() => deps.kills.delete(id));
+  const op = new Operation(`kill the sandbox ${id}`, { timeoutMs: 60_000, traceParent });
+  Object.assign(op.attributes, { sandbox: id, template: deps.rows.find(id)?.template ?? '', reason });
+  const kill = op.observe('sandbox.kill', () => stop(op, deps, id)).finally(() => deps.kills.delete(id));
   deps.kills.set(id, kill);
   try {
     await kill;
@@ -36,10 +48,10 @@ export async function endSandbox(deps: SandboxDeps, id: string, reason: string):
   return true;
 }
 
-async function stop(deps: SandboxDeps, id: string): Promise<void> {
+async function stop(op: Operation, deps: SandboxDeps, id: string): Promise<void> {
   const start = deps.starts.get(id);
   start?.abort.abort();
-  await start?.settled;
-  await deps.node.stop(new Operation(`kill the sandbox ${id}`, { timeoutMs: 60_000 }), id);
+  if (start) await op.phase('wait for its start', () => start.settled);
+  await op.phase('stop', () => deps.node.stop(op, id));
   deps.rows.move(id, ['killing'], 'gone', { endedAt: deps.now() });
 }

@@ -13,15 +13,27 @@ import { findRunning } from '../sandboxes/find.ts';
  * Errors: `not_found`, `failed_precondition` (paused), `already_exists` (the name is a template's, or another
  * team's), `invalid_argument` (the name), and those of the node.
  */
-export async function createSnapshot(
+export function createSnapshot(
   op: Operation,
   deps: SandboxDeps,
   teamId: string,
   sandboxId: string,
   request: { name?: string | undefined } = {},
 ): Promise<SnapshotRow & SnapshotResult> {
-  findRunning(deps, teamId, sandboxId);
+  return op.observe('sandbox.snapshot', () => create(op, deps, teamId, sandboxId, request));
+}
+
+async function create(
+  op: Operation,
+  deps: SandboxDeps,
+  teamId: string,
+  sandboxId: string,
+  request: { name?: string | undefined },
+): Promise<SnapshotRow & SnapshotResult> {
+  const { template } = findRunning(deps, teamId, sandboxId);
+  Object.assign(op.attributes, { sandbox: sandboxId, template, team: teamId });
   const name = request.name === undefined ? randomId('snapshot-') : checkTemplateName(request.name);
+  op.attributes.snapshot = name;
   const row: SnapshotRow = { name, teamId, sandboxId, createdAt: deps.now() };
   const known = deps.snapshots.find(name);
   const taken = await deps.node.findTemplate(name);

@@ -125,8 +125,13 @@ async function rehearse(op: Operation, address: string, user: string): Promise<v
   await runInGuest(op, address, program).catch(() => undefined); // an image without a shell has no such program
 }
 
-async function makeWarm(deps: MachineDeps, build: Build, signal: AbortSignal): Promise<HeldMachine> {
+function makeWarm(deps: MachineDeps, build: Build, signal: AbortSignal): Promise<HeldMachine> {
   const op = new Operation('warm a machine', { timeoutMs: 60_000, signal });
+  Object.assign(op.attributes, { template: build.manifest.template, build: build.manifest.buildId });
+  return op.observe('machine.warm', () => restoreWarm(op, deps, build));
+}
+
+async function restoreWarm(op: Operation, deps: MachineDeps, build: Build): Promise<HeldMachine> {
   await using held = new AsyncDisposableStack();
   const machine = held.use(await restoreMachine(op, deps, randomId('m'), build));
   if (build.manifest.startCommand === undefined && build.manifest.snapshotOf === undefined) {

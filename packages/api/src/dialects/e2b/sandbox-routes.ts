@@ -53,6 +53,7 @@ export function sandboxRoutes({ on }: Routes, deps: SandboxDeps, options: Sandbo
       const op = new Operation('create a sandbox', {
         timeoutMs: options.createTimeoutMs,
         signal: c.req.raw.signal,
+        traceParent: c.req.header('traceparent'),
       });
       const cold = c.req.header('X-Sandbox-Cold') === '1';
       const row = await createSandbox(op, deps, team.id, { ...spec, cold }).finally(() =>
@@ -105,7 +106,7 @@ export function sandboxRoutes({ on }: Routes, deps: SandboxDeps, options: Sandbo
   );
 
   const kill: Handler = async (c, team) => {
-    await killSandbox(deps, team.id, id(c));
+    await killSandbox(deps, team.id, id(c), c.req.header('traceparent'));
     return c.body(null, 204);
   };
   on('DELETE', '/sandboxes/:id', kill);

@@ -16,7 +16,11 @@ const SNAPSHOT_TIMEOUT_MS = 10 * 60_000;
 export function snapshotRoutes({ on }: Routes, deps: SandboxDeps): void {
   on('POST', '/sandboxes/:id/snapshots', async (c, team) => {
     const { name } = await readBody(c.req.raw, schemas.snapshotRequest);
-    const op = new Operation('make a snapshot', { timeoutMs: SNAPSHOT_TIMEOUT_MS, signal: c.req.raw.signal });
+    const op = new Operation('make a snapshot', {
+      timeoutMs: SNAPSHOT_TIMEOUT_MS,
+      signal: c.req.raw.signal,
+      traceParent: c.req.header('traceparent'),
+    });
     const made = await createSnapshot(op, deps, team.id, readSandboxId(c.req.param('id') ?? ''), {
       name: name ? snapshotName(name) : undefined,
     });
