@@ -28,13 +28,18 @@ const HEADER_ID = new RegExp(`^(${UUID}|[a-z0-9]{1,40})(?:-[A-Za-z0-9]{1,40})?$`
  */
 export function readTarget(req: IncomingMessage): Target {
   const { path, authority } = readRequestTarget(req.url ?? '');
+  checkFraming(req);
+  const host = authority ?? req.headers.host ?? '';
+  return { ...(readHost(host) ?? readHeaders(req)), path, host };
+}
+
+/** Throws a 400 refusal for a request that another server could cut or address in another way. */
+export function checkFraming(req: IncomingMessage): void {
   if (count(req.rawHeaders, 'host') > 1) throw badRequest('The request has more than one Host header');
   const encoding = req.headers['transfer-encoding'];
   if (encoding !== undefined && encoding.trim().toLowerCase() !== 'chunked') {
     throw badRequest('The only transfer encoding is chunked');
   }
-  const host = authority ?? req.headers.host ?? '';
-  return { ...(readHost(host) ?? readHeaders(req)), path, host };
 }
 
 function readHost(host: string): { sandboxId: string; port: number } | undefined {

@@ -4,4 +4,5 @@ export * from './envd.ts';
 export * from './files.ts';
 export { request } from './http.ts';
 export * from './processes.ts';
+export { callStream, callUnary } from './rpc.ts';
 export { parseServerTiming } from './server-timing.ts';

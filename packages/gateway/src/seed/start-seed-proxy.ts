@@ -1,0 +1,101 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Resolve } from '../admit.ts';
+import { createDataServer, type DataServerOptions, listenOn } from '../data-server.ts';
+import { forward } from '../forward.ts';
+import type { DialLoopback, RunningRoute } from '../link.ts';
+import { createLinks } from '../links.ts';
+import { portNotOpen, sandboxNotFound } from '../refusal.ts';
+import { ENVD_PORT } from '../target.ts';
+import { dialThroughEnvd } from '../tunnel.ts';
+import { upgrade } from '../upgrade.ts';
+import { allowNetworks, turnAway } from './admit-client.ts';
+import { answerHttp } from './http/route.ts';
+import { readSeedPath, type SeedTarget } from './read-path.ts';
+import { acceptRpc } from './rpc/accept.ts';
+import { seedSandboxOf } from './sandbox.ts';
+
+export type SeedProxyOptions = {
+  listen: { host: string; port: number };
+  /** Networks whose clients may come in, as CIDR; nobody else may. */
+  clients: readonly string[];
+  /** What is known of a sandbox; asked on every request, so it must be quick. */
+  resolve: Resolve;
+  dialLoopback?: DialLoopback;
+  /** Requests and switched connections to one sandbox at once. */
+  maxConnections?: number;
+};
+
+export type SeedProxy = {
+  address: AddressInfo;
+  /** Cuts every connection that has to do with the sandbox and forgets its processes; for when it has ended. */
+  drop(sandboxId: string): void;
+  close(): Promise<void>;
+};
+
+/** Where the seed's clients expect its daemon. Nothing listens there for them: the host speaks its dialect. */
+export const SEED_ENVD_PORT = 49982;
+
+/**
+ * The data plane of the seed's clients: `/<privateIP>/<port>/…`, where `privateIP` is the id and the secret of
+ * a sandbox. Errors: `failed_precondition` when the address is in use or not this host's, `invalid_argument`
+ * for a network that is none.
+ */
+export async function startSeedProxy(options: SeedProxyOptions): Promise<SeedProxy> {
+  const { dialLoopback = dialThroughEnvd, maxConnections = 4096 } = options;
+  const isAllowed = allowNetworks(options.clients);
+  const links = createLinks({ dialLoopback, maxConnections });
+  const enter = (req: IncomingMessage) => {
+    const target = readSeedPath(req);
+    return { target, link: links.to(admit(target, options.resolve)) };
+  };
+  const serverOptions: DataServerOptions = {
+    name: "the seed's data plane",
+    listen: options.listen,
+    setting: 'SANDBOX_SEED_PROXY_LISTEN',
+    onRequest(req, res) {
+      const { target, link } = enter(req);
+      if (target.port === SEED_ENVD_PORT) answerHttp(seedSandboxOf(link), target.path, req, res);
+      else forward(link, target, req, res);
+    },
+    onUpgrade(req, socket, head) {
+      const { target, link } = enter(req);
+      if (target.port === SEED_ENVD_PORT) acceptRpc(seedSandboxOf(link), target.path, req, socket, head);
+      else upgrade(link, target, req, socket, head);
+    },
+  };
+  const server = createDataServer(serverOptions);
+  const [serve] = server.listeners('connection') as [(socket: Socket) => void];
+  server.removeAllListeners('connection').on('connection', (socket: Socket) => {
+    if (isAllowed(socket.remoteAddress)) serve.call(server, socket);
+    else turnAway(socket);
+  });
+  await listenOn(server, serverOptions);
+  return {
+    address: server.address() as AddressInfo,
+    drop: links.drop,
+    async close() {
+      const closed = once(server, 'close');
+      server.close();
+      links.dropAll();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+/** Who has no right to a sandbox learns nothing of it: not even whether there is one. */
+function admit({ sandboxId, token, port }: SeedTarget, resolve: Resolve): RunningRoute {
+  const route = resolve(sandboxId);
+  if (route?.state !== 'running' || !sameToken(token, route.pathToken)) throw sandboxNotFound(sandboxId);
+  // envd itself is not for these clients; its tunnel has the port of the dialect, so nothing leads there.
+  if (port === ENVD_PORT || port === route.envdPort) throw portNotOpen(sandboxId, port);
+  return route;
+}
+
+const sameToken = (given: string, expected: string | undefined) =>
+  expected !== undefined && expected !== '' && timingSafeEqual(digest(given), digest(expected));
+
+const digest = (text: string) => createHash('sha256').update(text).digest();
