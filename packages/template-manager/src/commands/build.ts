@@ -74,6 +74,7 @@ async function findOrBuildRootfs(
       diskMib,
       overlay,
       ...(spec.authFile ? { authFile: spec.authFile } : {}),
+      ...(spec.files ? { files: spec.files } : {}),
       ...(options.json ? {} : { onProgress: (text: string) => console.error(`  ${text.trimEnd()}`) }),
     },
     { cacheDir },

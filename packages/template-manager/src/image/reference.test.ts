@@ -7,8 +7,13 @@ const digest = `sha256:${'a'.repeat(64)}`;
 
 test('references are read as Docker reads them, and ours beside', () => {
   const expected: Record<string, unknown> = {
-    'debian:': { kind: 'base', packages: [] },
-    'debian:?packages=npm,nodejs,npm': { kind: 'base', packages: ['nodejs', 'npm'] },
+    'debian:': { kind: 'base', packages: [], without: [] },
+    'debian:?packages=npm,nodejs,npm': { kind: 'base', packages: ['nodejs', 'npm'], without: [] },
+    'debian:?without=/usr/include/c++/*,/usr/lib/*.a&packages=npm': {
+      kind: 'base',
+      packages: ['npm'],
+      without: ['/usr/include/c++/*', '/usr/lib/*.a'],
+    },
     'debian:bookworm': registry('debian:bookworm'),
     debian: registry('debian'),
     'docker://python:3.12-slim': registry('python:3.12-slim'),

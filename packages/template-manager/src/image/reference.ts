@@ -3,7 +3,7 @@ import { SandboxError } from '@sandbox-backend/protocol';
 
 /** Where an image comes from, as the user's text says. */
 export type Reference =
-  | { kind: 'base'; packages: string[] }
+  | { kind: 'base'; packages: string[]; without: string[] }
   | { kind: 'registry'; name: string; plainHttp: boolean }
   | {
       kind: 'local';
@@ -14,6 +14,7 @@ export type Reference =
 
 const LOCAL = ['docker-archive', 'oci-archive', 'oci'] as const;
 const PACKAGE = /^[a-z0-9][a-z0-9+.-]*$/;
+const PATHS = /^\/[\w.+*/-]+$/;
 // As Docker has it: the first component is a host when it has a dot or a port, or is localhost.
 const HOST = String.raw`(?:localhost|(?:[a-zA-Z0-9-]+\.)+[a-zA-Z0-9-]+|[a-zA-Z0-9-]+(?=:\d)|\[[0-9a-fA-F:]+\])(?::\d{1,5})?`;
 const COMPONENT = '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*';
@@ -22,14 +23,14 @@ const REGISTRY = new RegExp(
 );
 
 /**
- * Reads an image reference: `debian:` (a base made from Debian packages), `debian:?packages=a,b`, `docker-archive:`,
- * `oci-archive:` or `oci:` with a path, a path that ends in `.tar`, or a name in a registry.
+ * Reads an image reference: `debian:` (a base made from Debian packages), `debian:?packages=a,b&without=/c/*`,
+ * `docker-archive:`, `oci-archive:` or `oci:` with a path, a path that ends in `.tar`, or a name in a registry.
  *
  * Errors: `invalid_argument` for anything else.
  */
 export function parseReference(text: string): Reference {
-  const base = /^debian:(?:\?packages=(.*))?$/.exec(text);
-  if (base) return { kind: 'base', packages: parsePackages(text, base[1] ?? '') };
+  const base = /^debian:(?:\?(.*))?$/s.exec(text);
+  if (base) return parseBase(text, base[1] ?? '');
   for (const transport of LOCAL) {
     if (text.startsWith(`${transport}:`))
       return parseLocal(text, transport, text.slice(transport.length + 1));
@@ -46,16 +47,38 @@ export function parseReference(text: string): Reference {
   return { kind: 'registry', name, plainHttp: isLoopback(name) };
 }
 
-function parsePackages(text: string, list: string): string[] {
-  const packages = list.split(',').filter((name) => name !== '');
-  const wrong = packages.find((name) => !PACKAGE.test(name));
-  if (wrong !== undefined) {
-    throw new SandboxError('invalid_argument', `'${text}': '${wrong}' is not the name of a Debian package`, {
-      hint: 'Separate names with commas, as in debian:?packages=nodejs,npm.',
-    });
+function parseBase(text: string, query: string): Reference {
+  const lists = new Map([
+    ['packages', ''],
+    ['without', ''],
+  ]);
+  for (const part of query === '' ? [] : query.split('&')) {
+    const [, name = '', list = ''] = /^([a-z]+)=(.*)$/s.exec(part) ?? [];
+    if (!lists.has(name)) throw wrongBase(text, `'${part}' is neither packages=… nor without=…`);
+    lists.set(name, list);
   }
-  return [...new Set(packages)].sort();
+  return {
+    kind: 'base',
+    packages: parseList(lists.get('packages')!, PACKAGE, (name) =>
+      wrongBase(text, `'${name}' is not the name of a Debian package`),
+    ),
+    without: parseList(lists.get('without')!, PATHS, (paths) =>
+      wrongBase(text, `'${paths}' is not an absolute path in which * stands for anything`),
+    ),
+  };
 }
+
+function parseList(list: string, item: RegExp, refuse: (wrong: string) => SandboxError): string[] {
+  const items = list.split(',').filter((name) => name !== '');
+  const wrong = items.find((name) => !item.test(name));
+  if (wrong !== undefined) throw refuse(wrong);
+  return [...new Set(items)].sort();
+}
+
+const wrongBase = (text: string, what: string) =>
+  new SandboxError('invalid_argument', `'${text.slice(0, 200)}': ${what.slice(0, 200)}`, {
+    hint: 'Separate items with commas, as in debian:?packages=nodejs,npm&without=/usr/include/*.',
+  });
 
 function parseLocal(text: string, transport: (typeof LOCAL)[number] | 'tar', rest: string): Reference {
   const colon = transport === 'tar' ? -1 : rest.indexOf(':');

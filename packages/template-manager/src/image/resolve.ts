@@ -34,7 +34,7 @@ export async function resolveImage(op: Operation, options: ResolveOptions): Prom
 }
 
 function bring(op: Operation, reference: Reference, options: ResolveOptions): Promise<CachedLayout> {
-  if (reference.kind === 'base') return fromDebian(op, reference.packages, options);
+  if (reference.kind === 'base') return fromDebian(op, reference, options);
   if (reference.kind === 'local') return fromLocal(op, reference, options);
   return fromRegistry(op, reference, options);
 }

@@ -8,6 +8,7 @@ import type { ImageSource } from '../image/image-source.ts';
 import { type ResolveOptions, resolveImage } from '../image/resolve.ts';
 import { scanLayers } from '../image/scan.ts';
 import { writeTree } from '../image/write-tree.ts';
+import { type AddedFile, digestOf, layFiles, readAddedFiles } from './added-files.ts';
 import { checkTree } from './check-tree.ts';
 import { EDITS_VERSION, editTree } from './edits.ts';
 import { makeExt4, measureTree } from './ext4.ts';
@@ -30,6 +31,8 @@ export type RootfsSpec = Omit<ResolveOptions, 'cacheDir'> & {
   diskMib: number;
   /** The root file system is shared and read-only, and what a sandbox writes goes to an upper layer. */
   overlay: boolean;
+  /** A folder on the host whose files are laid over the image. */
+  files?: string;
 };
 
 export type Rootfs = RootfsFacts & {
@@ -63,11 +66,12 @@ export async function buildRootfs(
       hint: `Choose from ${DISK_MIB.min} to ${DISK_MIB.max} MiB.`,
     });
   }
+  const added = spec.files ? await readAddedFiles(spec.files) : [];
   const image = await resolveImage(op, { ...spec, cacheDir });
-  const key = keyOf(image, spec);
+  const key = keyOf(image, spec, added);
   await mkdir(rootfsFolder(cacheDir), { recursive: true });
   const found = spec.refresh ? undefined : await findRootfs(cacheDir, key);
-  const facts = found ?? (await make(op, image, key, spec, cacheDir));
+  const facts = found ?? (await make(op, { image, added, key, spec, cacheDir }));
   const upper = overlay ? await provideUpper(op, diskMib, cacheDir) : undefined;
   await storePointer(cacheDir, spec.template, { key, diskMib, overlay });
   return { ...facts, key, path: rootfsPath(cacheDir, key), cached: !!found, ...(upper ? { upper } : {}) };
@@ -92,22 +96,28 @@ export async function findCachedRootfs(
 }
 
 /** A root file system with an overlay does not depend on the size of the disk: the upper layer does. */
-function keyOf(image: ImageSource, { diskMib, overlay }: RootfsSpec): string {
+function keyOf(image: ImageSource, { diskMib, overlay }: RootfsSpec, added: readonly AddedFile[]): string {
   const parts = [image.digest, image.isBase, EDITS_VERSION, overlay ? 'overlay' : diskMib];
+  if (added.length > 0) parts.push(digestOf(added));
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 
 async function make(
   op: Operation,
-  image: ImageSource,
-  key: string,
-  spec: RootfsSpec,
-  cacheDir: string,
+  request: {
+    image: ImageSource;
+    added: readonly AddedFile[];
+    key: string;
+    spec: RootfsSpec;
+    cacheDir: string;
+  },
 ): Promise<RootfsFacts> {
+  const { image, spec, cacheDir } = request;
   await using held = new AsyncDisposableStack();
   const work = await workFolder(held, cacheDir);
   const tree = await op.phase('read image', async () => flatten(await scanLayers(op, image.layers)));
   const account = editTree(tree, { isBase: image.isBase });
+  layFiles(tree, request.added, account);
   checkTree(tree);
   const folder = join(work, 'tree');
   await mkdir(folder);
@@ -118,7 +128,7 @@ async function make(
     makeExt4(op, file, spec.overlay ? { content } : { content, freeMib: spec.diskMib }),
   );
   const facts = { imageConfig: image.config, account };
-  await storeRootfs(cacheDir, key, file, facts);
+  await storeRootfs(cacheDir, request.key, file, facts);
   return facts;
 }
 

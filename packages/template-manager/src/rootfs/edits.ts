@@ -27,7 +27,7 @@ ff02::2\tip6-allrouters
 `;
 
 /** A date that archivers accept, and one: the same image always gives the same tree. */
-const EDIT_TIME = Date.UTC(2024, 0, 1) / 1000;
+export const EDIT_TIME = Date.UTC(2024, 0, 1) / 1000;
 
 /** Mounted over by the guest's first program, so they must be folders themselves. */
 const MOUNT_POINTS: [path: string, mode: number][] = [

@@ -13,6 +13,7 @@ const schema = z.strictObject({
   dockerImg: fields.image,
   noPull: fields.flag.optional(),
   auth: fields.hostPath.optional(),
+  files: fields.hostPath.optional(),
   vcpu: fields.vcpus,
   memMB: fields.memoryMib,
   diskMB: fields.diskMib,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { readAddedFiles } from '../rootfs/added-files.ts';
 import { loadTemplateSpec } from './load.ts';
 
 const FIELDS = { template: 'a', dockerImg: 'debian:', vcpu: 1, memMB: 256, diskMB: 512 };
@@ -25,6 +26,17 @@ test('the specification of the default sandbox is sound', async () => {
   assert.deepEqual(warnings, []);
 });
 
+test('the specification of the code interpreter is sound, and its files are beside it', async () => {
+  const path = fileURLToPath(new URL('../../templates/default-code-interpreter.json', import.meta.url));
+  const { spec, warnings } = await loadTemplateSpec(path);
+  assert.equal(spec.template, 'default-code-interpreter');
+  assert.deepEqual(warnings, []);
+  const added = (await readAddedFiles(spec.files!)).map((file) => file.path);
+  assert.ok(added.includes('etc/jupyter/jupyter_server_config.py'), added.join());
+  const program = spec.readyCommand!.split(' ').at(-1)!;
+  assert.ok(added.includes(program.slice(1)), program);
+});
+
 test('relative paths are against the folder of the file, however it was named', async () => {
   await using work = await folder();
   const load = async (fields: object) => {
@@ -33,12 +45,14 @@ test('relative paths are against the folder of the file, however it was named', 
   };
   const spec = await load({
     auth: 'auth.json',
+    files: 'rootfs',
     hypervisorPath: './fc',
     startCmd: 'x',
     startCmdEnvFilePath: '../x.env',
     startCmdWorkingDirectory: '/in-guest',
   });
   assert.equal(spec.authFile, join(work.path, 'auth.json'));
+  assert.equal(spec.files, join(work.path, 'rootfs'));
   assert.equal(spec.hypervisorPath, join(work.path, 'fc'));
   assert.deepEqual(spec.startCommand, {
     cmd: 'x',

@@ -27,11 +27,12 @@ export async function loadTemplateSpec(path: string): Promise<ParsedSpec> {
 }
 
 function anchor(spec: TemplateSpec, folder: string): TemplateSpec {
-  const { authFile, hypervisorPath, startCommand } = spec;
+  const { authFile, files, hypervisorPath, startCommand } = spec;
   return {
     ...spec,
     image: anchorImage(spec.image, folder),
     ...(authFile ? { authFile: resolve(folder, authFile) } : {}),
+    ...(files ? { files: resolve(folder, files) } : {}),
     // A bare name is looked up in PATH.
     ...(hypervisorPath?.includes('/') ? { hypervisorPath: resolve(folder, hypervisorPath) } : {}),
     ...(startCommand?.envFile

@@ -45,6 +45,7 @@ const EVERYTHING = {
   image: 'registry.example.com/team/image:tag',
   noPull: true,
   authFile: '/etc/auth.json',
+  files: '/etc/rootfs',
   vcpus: 4,
   memoryMib: 2048,
   diskMib: 4096,
@@ -81,6 +82,7 @@ test('every field of the JSON form is read', () => {
     hypervisorPath: '/opt/ch',
     readyCmd: 'curl -f localhost:8888',
     auth: '/etc/auth.json',
+    files: '/etc/rootfs',
     env: { A: '1', _b: '' },
     user: 'root',
   });
@@ -114,6 +116,7 @@ test('every field of the TOML form is read, and what belongs to other programs i
     overlay = true
     vmm_type = "cloud-hypervisor"
     auth = "/etc/auth.json"
+    files = "/etc/rootfs"
     env = { A = "1", _b = "" }
     user = "root"
     ready_cmd = "curl -f localhost:8888"
@@ -156,6 +159,7 @@ test('empty texts are none, as the seed writes them', () => {
     kernelVersion: '',
     readyCmd: '',
     auth: '',
+    files: '',
     user: '',
   });
   assert.deepEqual(spec, json(SMALLEST).spec);

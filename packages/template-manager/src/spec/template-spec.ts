@@ -10,6 +10,8 @@ export type TemplateSpec = {
   noPull: boolean;
   /** Credentials for registries, in the format of `docker login`. */
   authFile?: string;
+  /** A folder on the host whose files are laid over the image; see `readAddedFiles`. */
+  files?: string;
   vcpus: number;
   memoryMib: number;
   /** Free space beside the image's content; with `overlay`, the size of the upper layer. */

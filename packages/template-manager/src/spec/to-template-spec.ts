@@ -6,6 +6,7 @@ export type ReadFields = {
   dockerImg: string;
   noPull?: boolean | undefined;
   auth?: string | undefined;
+  files?: string | undefined;
   vcpu: number;
   memMB: number;
   diskMB: number;
@@ -39,6 +40,7 @@ export function toTemplateSpec(read: ReadFields): { spec: TemplateSpec; warnings
     image: read.dockerImg,
     noPull: read.noPull ?? false,
     ...(read.auth ? { authFile: read.auth } : {}),
+    ...(read.files ? { files: read.files } : {}),
     vcpus: read.vcpu,
     memoryMib: read.memMB,
     diskMib: read.diskMB,

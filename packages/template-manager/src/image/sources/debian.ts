@@ -23,19 +23,20 @@ const LEFT_OUT = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/locale/*',
 
 /**
  * Makes a base image from Debian packages: the release of this host, from the mirrors that this host uses.
- * It needs no registry. Made once; `refresh` makes it again, with the packages of today.
+ * It needs no registry. Files under the paths of `without` are left out. Made once; `refresh` makes it again, with the packages of today.
  *
  * Errors: `failed_precondition` on a host that is not Debian or lacks mmdebstrap, `not_found` for a package that
  * does not exist, `unavailable` when the mirror does not answer.
  */
 export async function fromDebian(
   op: Operation,
-  packages: readonly string[],
+  { packages, without }: { packages: readonly string[]; without: readonly string[] },
   options: ResolveOptions,
 ): Promise<CachedLayout> {
   const codename = await hostRelease();
   const include = [...new Set([...PACKAGES, ...packages])].sort();
-  const version = `${codename} ${include.join(',')} ${LEFT_OUT.join(',')}`;
+  const leftOut = [...LEFT_OUT, ...without];
+  const version = `${codename} ${include.join(',')} ${leftOut.join(',')}`;
   const folder = imageFolder(options.cacheDir, `debian:?${version}`);
   const cached = await findLayout(folder);
   if (cached && !options.refresh) return cached;
@@ -43,7 +44,7 @@ export async function fromDebian(
     storeLayout(folder, { reference: options.reference, version }, async (layout) => {
       await mkdir(layout);
       const tar = `${layout}.tar`;
-      await bootstrap(op, codename, include, tar, options);
+      await bootstrap(op, { codename, include, leftOut, tar }, options);
       await writeLayout(op, layout, {
         layers: [{ path: tar }],
         config: {
@@ -61,18 +62,17 @@ const CONTAINED = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc',
 
 async function bootstrap(
   op: Operation,
-  codename: string,
-  include: readonly string[],
-  tar: string,
+  image: { codename: string; include: readonly string[]; leftOut: readonly string[]; tar: string },
   { reference, onProgress }: ResolveOptions,
 ): Promise<void> {
+  const { codename, tar } = image;
   const sources = debianSources(await readAptSources(), codename).flatMap(toLines);
   const args = [
     ...CONTAINED,
     'mmdebstrap',
     '--variant=minbase',
-    `--include=${include.join(',')}`,
-    ...LEFT_OUT.map((path) => `--dpkgopt=path-exclude=${path}`),
+    `--include=${image.include.join(',')}`,
+    ...image.leftOut.map((path) => `--dpkgopt=path-exclude=${path}`),
     '--dpkgopt=path-include=/usr/share/doc/*/copyright',
     '--format=tar',
     codename,
