@@ -5,13 +5,16 @@ import type { Hono } from 'hono';
 import { keyRows } from './db/keys.ts';
 import { sandboxRows } from './db/sandboxes.ts';
 import { snapshotRows } from './db/snapshots.ts';
+import { sshKeyRows, sshTokenRows } from './db/ssh-keys.ts';
 import { e2bApp } from './dialects/e2b/app.ts';
+import type { SshDoor } from './dialects/e2b/ssh-routes.ts';
 import type { SandboxDeps, SandboxLimits } from './sandboxes/deps.ts';
 import { recordExit } from './sandboxes/exit.ts';
 import { startReaper } from './sandboxes/reap.ts';
 import { recoverSandboxes } from './sandboxes/recover.ts';
 import { routeOf } from './sandboxes/route.ts';
 import { recoverSnapshots } from './snapshots/recover.ts';
+import { type SshAccess, sshAccess } from './ssh/access.ts';
 
 export type ApiOptions = {
   node: NodeService;
@@ -22,6 +25,8 @@ export type ApiOptions = {
   version: string;
   /** Where this server listens, for `GET /status`. */
   ports?(): Record<string, string>;
+  /** Where the SSH door is, for `GET /ssh/door`. */
+  ssh?(): SshDoor | undefined;
   limits?: SandboxLimits;
   /** See {@link SandboxRoutesOptions.domain}. */
   domain?: string | undefined;
@@ -36,6 +41,8 @@ export type Api = {
   resolveSandbox(sandboxId: string): SandboxRoute | undefined;
   /** For the dialects that have a door of their own. */
   deps: SandboxDeps;
+  /** For the SSH door: who may enter which sandbox. */
+  sshAccess: SshAccess;
   /** Cancels creates under way and ends no sandbox; those are found again by the next start. */
   close(): Promise<void>;
 };
@@ -62,12 +69,14 @@ export async function createApi(op: Operation, options: ApiOptions): Promise<Api
   await recoverSnapshots(deps);
   const reaper = startReaper(deps);
 
+  const ssh = { sshKeys: sshKeyRows(options.db), sshTokens: sshTokenRows(options.db) };
   const app = e2bApp(
-    { ...deps, keys: keyRows(options.db) },
+    { ...deps, ...ssh, keys: keyRows(options.db) },
     {
       version: options.version,
       startedAt: new Date(deps.now()).toISOString(),
       ports: options.ports ?? (() => ({})),
+      ssh: options.ssh ?? (() => undefined),
       domain: options.domain,
       createTimeoutMs: options.createTimeoutMs ?? 120_000,
     },
@@ -75,6 +84,7 @@ export async function createApi(op: Operation, options: ApiOptions): Promise<Api
   return {
     app,
     resolveSandbox: (sandboxId) => routeOf(deps, sandboxId),
+    sshAccess: sshAccess({ ...deps, ...ssh }),
     deps,
     async close() {
       reaper.close();

@@ -12,6 +12,8 @@ export type FileEntry = {
   bytes: number;
   /** Permission bits, for example 0o644. */
   mode: number;
+  /** Name of the user whose it is, or the number where it has none. */
+  owner: string;
   symlinkTarget: string | undefined;
 };
 
@@ -24,6 +26,7 @@ export async function readFileStream(
   const response = await request(filesUrl(endpoint, path, options), {
     headers: envdHeaders(endpoint, options),
     signal: options.signal,
+    agent: endpoint.agent,
   });
   if (response.statusCode === 200) return response;
   throw errorFromResponse(response.statusCode ?? 0, await readText(response));
@@ -46,6 +49,7 @@ export async function writeFileStream(
     },
     body: content,
     signal: options.signal,
+    agent: endpoint.agent,
   });
   const text = await readText(response);
   if (response.statusCode !== 200) throw errorFromResponse(response.statusCode ?? 0, text);
@@ -93,6 +97,7 @@ type WireEntry = {
   path?: string;
   size?: string | number;
   mode?: number;
+  owner?: string;
   symlinkTarget?: string;
 };
 
@@ -103,6 +108,7 @@ const toEntry = (wire: WireEntry): FileEntry => ({
   path: wire.path ?? '',
   bytes: Number(wire.size ?? 0),
   mode: (wire.mode ?? 0) & 0o777,
+  owner: wire.owner ?? '',
   symlinkTarget: wire.symlinkTarget || undefined,
 });
 

@@ -11,6 +11,7 @@ export type RequestOptions = {
   headers?: Record<string, string>;
   body?: string | Uint8Array | Readable;
   signal?: AbortSignal | undefined;
+  agent?: http.Agent | undefined;
 };
 
 /**
@@ -26,7 +27,7 @@ export function request(url: string, options: RequestOptions = {}): Promise<http
     if (signal?.aborted) return reject(aborted(url, signal));
     const fail = (cause: unknown) => reject(signal?.aborted ? aborted(url, signal) : unreachable(url, cause));
     const sent = (secure ? https : http).request(url, {
-      agent: secure ? httpsAgent : httpAgent,
+      agent: options.agent ?? (secure ? httpsAgent : httpAgent),
       method: options.method ?? 'GET',
       headers: options.headers ?? {},
       ...(signal ? { signal } : {}),

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { Agent, IncomingMessage } from 'node:http';
 import { SandboxError } from '@sandbox-backend/protocol';
 import { decodeEnvelopes, END_OF_STREAM, encodeEnvelope } from './envelope.ts';
 import { brokenOff, readText, request } from './http.ts';
@@ -9,6 +9,8 @@ export type EnvdEndpoint = {
   sandboxUrl: string;
   sandboxId: string;
   accessToken: string | undefined;
+  /** Keeps the connections; for callers that must be able to cut those of one sandbox. */
+  agent?: Agent | undefined;
 };
 
 export type CallOptions = {
@@ -49,6 +51,7 @@ export async function callUnary<Answer>(
     },
     body,
     signal: options.signal,
+    agent: endpoint.agent,
   });
   const text = await readText(response);
   if (response.statusCode !== 200) throw errorFromResponse(response.statusCode ?? 0, text);
@@ -78,6 +81,7 @@ export async function* callStream<Answer>(
     },
     body,
     signal: options.signal,
+    agent: endpoint.agent,
   });
   if (response.statusCode !== 200) {
     throw errorFromResponse(response.statusCode ?? 0, await readText(response));

@@ -1,7 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createApi, ensureDefaultKey, openDatabase, serveApi } from '@sandbox-backend/api';
-import { type Gateway, startGateway } from '@sandbox-backend/gateway';
+import { type Gateway, startGateway, startSshGateway } from '@sandbox-backend/gateway';
 import { acquireFileLock, log, Operation, writeFileAtomic } from '@sandbox-backend/kit';
 import { openHost } from '@sandbox-backend/machines';
 import { openNode } from '@sandbox-backend/orchestrator';
@@ -29,6 +29,20 @@ export async function startServer(config: ServerConfig): Promise<Server> {
   let resolve: Parameters<typeof startGateway>[0]['resolve'] = () => undefined;
   const gateway: Gateway = await startGateway({ listen: config.gateway, resolve: (id) => resolve(id) });
   doors.defer(() => gateway.close());
+  let sshAccess: Parameters<typeof startSshGateway>[0]['access'] = {
+    hasKey: () => false,
+    hasToken: () => false,
+  };
+  const ssh = await startSshGateway({
+    listen: config.ssh,
+    hostKeyFile: join(config.dataRoot, 'ssh_host_ed25519_key'),
+    access: {
+      hasKey: (sandboxId, key) => sshAccess.hasKey(sandboxId, key),
+      hasToken: (sandboxId, token) => sshAccess.hasToken(sandboxId, token),
+    },
+    resolve: (id) => resolve(id),
+  });
+  doors.defer(() => ssh.close());
 
   const db = held.adopt(openDatabase(join(config.dataRoot, 'server.db')), (open) => open.close());
   await ensureDefaultKey(db, join(config.dataRoot, 'api-key'));
@@ -46,14 +60,19 @@ export async function startServer(config: ServerConfig): Promise<Server> {
     await createApi(op, {
       node,
       db,
-      endConnections: (sandboxId) => gateway.drop(sandboxId),
+      endConnections(sandboxId) {
+        gateway.drop(sandboxId);
+        ssh.drop(sandboxId);
+      },
       version: packageJson.version,
       ports: () => addresses,
+      ssh: () => ({ host: ssh.address.address, port: ssh.address.port, hostKey: ssh.hostKey }),
       limits: config.maxSandboxes === undefined ? {} : { maxSandboxes: config.maxSandboxes },
     }),
     (open) => open.close(),
   );
   resolve = api.resolveSandbox;
+  sshAccess = api.sshAccess;
   const door = await serveApi(api.app, config.api);
   doors.defer(() => door.close());
   addresses = { ...addresses, apiUrl: url(door.address) };

@@ -1,10 +1,12 @@
 import type { Hono } from 'hono';
 import type { KeyRows } from '../../db/keys.ts';
+import type { SshKeyRows, SshTokenRows } from '../../db/ssh-keys.ts';
 import type { SandboxDeps } from '../../sandboxes/deps.ts';
 import { laterRoutes } from './later-routes.ts';
 import { presentedKey, routes } from './routes.ts';
 import { type SandboxRoutesOptions, sandboxRoutes } from './sandbox-routes.ts';
 import { snapshotRoutes } from './snapshot-routes.ts';
+import { type SshDoor, sshRoutes } from './ssh-routes.ts';
 import { templateRoutes } from './template-routes.ts';
 
 export type E2bOptions = SandboxRoutesOptions & {
@@ -12,10 +14,13 @@ export type E2bOptions = SandboxRoutesOptions & {
   startedAt: string;
   /** Where this server listens, for `GET /status`. */
   ports(): Record<string, string>;
+  ssh(): SshDoor | undefined;
 };
 
+export type E2bDeps = SandboxDeps & { keys: KeyRows; sshKeys: SshKeyRows; sshTokens: SshTokenRows };
+
 /** The REST API of the E2B SDKs and CLI, and `GET /status` for our own tools. */
-export function e2bApp(deps: SandboxDeps & { keys: KeyRows }, options: E2bOptions): Hono {
+export function e2bApp(deps: E2bDeps, options: E2bOptions): Hono {
   const all = routes(deps.keys);
   const { app, on } = all;
 
@@ -54,6 +59,7 @@ export function e2bApp(deps: SandboxDeps & { keys: KeyRows }, options: E2bOption
   sandboxRoutes(all, deps, options);
   snapshotRoutes(all, deps);
   templateRoutes(all, deps);
+  sshRoutes(all, deps, options.ssh);
   all.finish();
   return app;
 }
