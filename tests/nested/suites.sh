@@ -32,7 +32,8 @@ for kind; do
     e2e)
       rm -rf "$SANDBOX_DATA_ROOT/templates/default-sandbox"
       if bin/template-manager --template packages/template-manager/templates/default-sandbox.json; then
-        run e2e tests/e2e/e2b-sdk.test.ts tests/e2e/isolation.test.ts tests/e2e/lifecycle.test.ts tests/e2e/overlay.test.ts tests/e2e/restart.test.ts
+        run e2e tests/e2e/e2b-sdk.test.ts tests/e2e/isolation.test.ts tests/e2e/lifecycle.test.ts tests/e2e/limits.test.ts \
+          tests/e2e/overlay.test.ts tests/e2e/restart.test.ts tests/e2e/snapshots.test.ts
         $node tests/nested/measure.ts >"$results/$vmm.phases.json" || failed=1
       else
         failed=1

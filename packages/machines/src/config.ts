@@ -19,6 +19,10 @@ export type HostConfig = {
   /** What `auto` stands for in a template. */
   vmm: VmmType;
   accelerator: 'auto' | 'kvm' | 'tcg';
+  /** Of each sandbox, in each direction; undefined: no limit. */
+  networkBytesPerSecond: number | undefined;
+  /** Of each sandbox's disks; undefined: no limit. */
+  diskBytesPerSecond: number | undefined;
 };
 
 export function readHostConfig(env: NodeJS.ProcessEnv): HostConfig {
@@ -34,6 +38,8 @@ export function readHostConfig(env: NodeJS.ProcessEnv): HostConfig {
     hypervisorPaths: (env.SANDBOX_HYPERVISOR_PATHS ?? '').split(':').filter(Boolean),
     vmm: readOneOf(env, 'SANDBOX_VMM', ['auto', 'firecracker', 'cloud-hypervisor', 'qemu'] as const, 'auto'),
     accelerator: readOneOf(env, 'SANDBOX_ACCELERATOR', ['auto', 'kvm', 'tcg'] as const, 'auto'),
+    networkBytesPerSecond: readLimit(env, 'SANDBOX_NETWORK_LIMIT_MBIT', 1e6 / 8),
+    diskBytesPerSecond: readLimit(env, 'SANDBOX_DISK_LIMIT_MIB', 2 ** 20),
   };
 }
 
@@ -42,6 +48,11 @@ export function readCount(env: NodeJS.ProcessEnv, name: string, fallback: number
   if (!text) return fallback;
   if (!/^\d{1,9}$/.test(text)) throw invalidSetting(name, text, 'a whole number from 0');
   return Number(text);
+}
+
+/** In bytes; 0, like nothing, is no limit. */
+function readLimit(env: NodeJS.ProcessEnv, name: string, unitBytes: number): number | undefined {
+  return readCount(env, name, 0) * unitBytes || undefined;
 }
 
 export function readOneOf<const T extends string>(

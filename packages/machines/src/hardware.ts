@@ -67,4 +67,5 @@ export const hardwareOf = (
   sizes: { vcpus: number; memoryMib: number },
   disks: DiskSpec[],
   network: Hardware['network'],
-): Hardware => ({ ...sizes, disks, network });
+  limits: Pick<Hardware, 'diskBytesPerSecond'> = {},
+): Hardware => ({ ...sizes, disks, network, ...limits });

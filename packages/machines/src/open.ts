@@ -23,6 +23,7 @@ export async function openHost(
       namePrefix: config.networkPrefix,
       uidBase: config.uidBase,
       spare: options.spareSlots,
+      bytesPerSecond: config.networkBytesPerSecond,
       ...(options.recover ? { keep: await keptSlots(config.dataRoot) } : {}),
     }),
   );
@@ -30,6 +31,7 @@ export async function openHost(
     dataRoot: config.dataRoot,
     vmms,
     slots,
+    diskBytesPerSecond: config.diskBytesPerSecond,
     openRoom: (step, spec) => openRoom(step, { ...spec, kvm: vmms.accelerator.accelerator === 'kvm' }),
     [Symbol.asyncDispose]: () => slots[Symbol.asyncDispose](),
   };

@@ -22,6 +22,8 @@ export type MachineDeps = {
   vmms: Vmms;
   slots: SlotPool;
   openRoom: OpenRoom;
+  /** Of every machine that is restored. */
+  diskBytesPerSecond: number | undefined;
 };
 
 /** A machine with all that it holds on this host; disposing of it frees everything. */
@@ -92,7 +94,12 @@ export async function restoreMachine(
     await vmm.restore(
       op,
       {
-        hardware: hardwareOf(manifest, disksOfBuild(build.directory, manifest.overlay, disk), slot.ref),
+        hardware: hardwareOf(
+          manifest,
+          disksOfBuild(build.directory, manifest.overlay, disk),
+          slot.ref,
+          deps.diskBytesPerSecond === undefined ? {} : { diskBytesPerSecond: deps.diskBytesPerSecond },
+        ),
         stateFile: join(build.directory, BUILD_FILES.state),
         ...(options.ownMemory ? { memoryFile: ownMemory, ownMemory: true } : { memoryFile: memory }),
       },

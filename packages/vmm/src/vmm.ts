@@ -58,6 +58,8 @@ export type Hardware = {
   /** In device order: the first is `vda` in the guest. Paths are host paths inside the room's view. */
   disks: DiskSpec[];
   network: { tap: string; mac: string };
+  /** For each disk, or for all of them together, as the VMM can; reads and writes. Of a restored machine only. */
+  diskBytesPerSecond?: number | undefined;
 };
 
 export type DiskSpec = {

@@ -41,6 +41,8 @@ export type SlotPoolOptions = {
    * processes in it are ended. Leave it out in a process that does not know the machines.
    */
   keep?: readonly SlotRef[];
+  /** How fast a guest may send, and be sent; undefined: as fast as it can. */
+  bytesPerSecond?: number | undefined;
   /** Where the internet is; the interface of the default route when left out. */
   egressInterface?: string;
   /** Answers guests' DNS queries; this host's own name server when left out. */
@@ -67,6 +69,7 @@ export async function openSlotPool(op: Operation, options: SlotPoolOptions): Pro
     namePrefix: checkPrefix(options.namePrefix ?? 'sbx'),
     nameserver: checkNameserver(options.nameserver ?? (await findNameserver())),
     guestLink: options.guestLink ?? tapLink,
+    bytesPerSecond: options.bytesPerSecond,
   };
   const count = slotCount(settings.subnet);
   const table = settings.namePrefix === 'sbx' ? 'sandbox_backend' : `sandbox_backend_${settings.namePrefix}`;

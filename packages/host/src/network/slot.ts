@@ -12,6 +12,8 @@ export type SlotSettings = {
   nameserver: string;
   /** The `ip link` line that makes the guest's interface inside the namespace; a tap unless a test says otherwise. */
   guestLink: (ref: SlotRef) => string;
+  /** In each direction. */
+  bytesPerSecond?: number | undefined;
 };
 
 export const tapLink = (ref: SlotRef) =>
@@ -56,7 +58,20 @@ link set ${ref.tap} up
 neigh add ${GUEST.address} lladdr ${GUEST.mac} dev ${ref.tap} nud permanent
 `,
   });
+  if (settings.bytesPerSecond !== undefined) await limitRate(op, ref, settings.bytesPerSecond);
   await inNamespace(name, ['sh', '-c', SETTINGS_AND_RULES], signal, slotRules({ addresses, nameserver }));
+}
+
+/** On the way out of the tap to the guest, and of the pair to the host: each end sends no faster. */
+async function limitRate(op: Operation, ref: SlotRef, bytesPerSecond: number): Promise<void> {
+  const rate = Math.max(1, Math.round(bytesPerSecond));
+  const burst = Math.max(64 * 1024, Math.round(rate / 50)); // what passes between two ticks of the timer, and one large packet
+  const qdisc = (device: string) =>
+    `qdisc add dev ${device} root tbf rate ${rate}bps burst ${burst}b latency 100ms\n`;
+  await run('tc', ['-n', ref.namespace, '-batch', '-'], {
+    signal: op.signal,
+    input: qdisc(ref.tap) + qdisc(UPLINK),
+  });
 }
 
 /** A constant: nothing is ever put into it. */

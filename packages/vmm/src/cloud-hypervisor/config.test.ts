@@ -51,8 +51,14 @@ test('a machine boots with shared memory, and is restored on a private mapping a
       readonly: false,
       image_type: 'Qcow2',
       backing_files: true,
+      rate_limiter_config: null,
     },
   ]);
+  const limited = { ...hardware('/b', 'tap-b', 'qcow2'), diskBytesPerSecond: 5000 };
+  const [disk] = restoreConfig(saved, limited, paths('/build/memory', '/machine/rootfs.qcow2')).disks as {
+    rate_limiter_config: unknown;
+  }[];
+  assert.deepEqual(disk?.rate_limiter_config, { bandwidth: { size: 5000, refill_time: 1000 } });
   assert.deepEqual(restored.net, [{ id: 'eth0', tap: 'tap-b', mac: '06:00:ac:10:00:02' }]);
   assert.deepEqual(restored.payload, { kernel: '/machine/no-kernel' });
   assert.equal(restored.landlock_enable, true);

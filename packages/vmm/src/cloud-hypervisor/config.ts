@@ -27,7 +27,7 @@ export function vmConfig(
     cpus: { boot_vcpus: hardware.vcpus, max_vcpus: hardware.vcpus, nested: false },
     memory: { size: 0, zones: [zone(hardware, paths.memoryFile, true)] },
     payload: { kernel: guest.kernel, initramfs: guest.initrd, cmdline: guest.commandLine },
-    ...storage(hardware, paths),
+    ...storage({ ...hardware, diskBytesPerSecond: undefined }, paths),
     net: [{ id: 'eth0', tap: hardware.network.tap, mac: hardware.network.mac }],
     rng: { src: '/dev/urandom' },
     balloon: { size: 0, deflate_on_oom: true, free_page_reporting: true },
@@ -69,20 +69,23 @@ function storage(hardware: Hardware, paths: CloudHypervisorPaths) {
   const all = hardware.disks.map((disk, index) => ({ disk, path: paths.disks[index]! }));
   const mapped = all.filter(({ disk }) => disk.mapped);
   return {
-    disks: all.filter(({ disk }) => !disk.mapped).map(({ disk, path }) => diskConfig(disk, path)),
+    disks: all.filter(({ disk }) => !disk.mapped).map(({ disk, path }) => diskConfig(disk, path, hardware)),
     ...(mapped.length > 0
       ? { pmem: mapped.map(({ disk, path }) => ({ id: disk.id, file: path, discard_writes: true })) }
       : {}),
   };
 }
 
-const diskConfig = (disk: DiskSpec, path: string) => ({
+const diskConfig = (disk: DiskSpec, path: string, { diskBytesPerSecond }: Hardware) => ({
   id: disk.id,
   path,
   readonly: disk.readOnly,
   image_type: disk.format === 'raw' ? 'Raw' : 'Qcow2',
   // The overlay names the template's disk, which the machine may only read.
   backing_files: disk.format === 'qcow2',
+  rate_limiter_config: diskBytesPerSecond
+    ? { bandwidth: { size: diskBytesPerSecond, refill_time: 1000 } }
+    : null,
 });
 
 /** Landlock: the VMM opens nothing but the files of its configuration and what is below these. */

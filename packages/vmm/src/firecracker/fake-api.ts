@@ -42,6 +42,7 @@ const BEFORE: Record<string, string[]> = {
     ...['network_overrides', 'vsock_override', 'clock_realtime'],
   ],
 };
+const UPDATE_DRIVE = ['drive_id', 'path_on_host', 'rate_limiter'];
 const CREATE = ['snapshot_type', 'snapshot_path', 'mem_file_path'];
 
 const fault = (message: string, exit?: number): FakeAnswer => ({
@@ -74,6 +75,7 @@ export function fakeFirecracker(files: FakeFiles): FakeApi {
     if (method === 'PUT' && resource in BEFORE) return before(resource, body);
     if (method === 'PUT' && path === '/actions') return start(body);
     if (method === 'PUT' && path === '/snapshot/create') return create(body);
+    if (method === 'PATCH' && resource === '/drives') return updateDrive(body);
     return method === 'PATCH' && path === '/vm'
       ? setState(body)
       : fault(`Invalid request method and/or path: ${path}.`);
@@ -116,6 +118,15 @@ export function fakeFirecracker(files: FakeFiles): FakeApi {
     files.write(String(body.snapshot_path), JSON.stringify({ drives }));
     if (!files.exists(String(body.mem_file_path))) files.write(String(body.mem_file_path), 'memory');
     return DONE;
+  }
+
+  function updateDrive(body: Fields): FakeAnswer {
+    const unknown = Object.keys(body).find((name) => !UPDATE_DRIVE.includes(name));
+    if (unknown) return fault(`unknown field \`${unknown}\``);
+    if (phase === 'Not started') return fault(EARLY);
+    return drives.some(({ drive_id }) => drive_id === body.drive_id)
+      ? DONE
+      : fault('Invalid block device ID!');
   }
 
   function setState(body: Fields): FakeAnswer {

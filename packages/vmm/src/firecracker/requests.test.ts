@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Hardware } from '../vmm.ts';
 import { explainExit, explainFault } from './explain.ts';
-import { bootRequests, loadRequest, saveRequest } from './requests.ts';
+import { bootRequests, limitRequests, loadRequest, saveRequest } from './requests.ts';
 
 const hardware: Hardware = {
   vcpus: 2,
@@ -59,6 +59,19 @@ test('a snapshot is loaded paused, with the tap of the slot, and nothing that 1.
     snapshot_path: '/s',
     mem_file_path: '/m',
   });
+});
+
+test('every drive is limited, or told that it is not', () => {
+  const bandwidth = (limits: Partial<Hardware>) =>
+    limitRequests({ ...hardware, ...limits }).map(({ method, path, body }) => [
+      `${method} ${path}`,
+      (body as { rate_limiter: { bandwidth: object } }).rate_limiter.bandwidth,
+    ]);
+  assert.deepEqual(bandwidth({ diskBytesPerSecond: 5000 }), [
+    ['PATCH /drives/rootfs', { size: 5000, refill_time: 1000 }],
+    ['PATCH /drives/envd', { size: 5000, refill_time: 1000 }],
+  ]);
+  assert.deepEqual(bandwidth({})[0], ['PATCH /drives/rootfs', { size: 0, refill_time: 0 }]);
 });
 
 test('an exit status is told in words, and the last one counts', () => {

@@ -94,6 +94,20 @@ export const loadRequest = (files: { stateFile: string; memoryFile: string }, ta
   },
 });
 
+/** A snapshot has the limits of the machine that it was taken of, so that each one is told. */
+export const limitRequests = ({ disks, diskBytesPerSecond }: Hardware): ApiRequest[] =>
+  disks.map(({ id }) => ({
+    method: 'PATCH',
+    path: `/drives/${id}`,
+    body: {
+      drive_id: id,
+      rate_limiter: {
+        // A bucket of size 0 is no limit.
+        bandwidth: { size: diskBytesPerSecond ?? 0, refill_time: diskBytesPerSecond ? 1000 : 0 },
+      },
+    },
+  }));
+
 export const saveRequest = (
   kind: 'Full' | 'Diff',
   files: { stateFile: string; memoryFile: string },

@@ -16,6 +16,7 @@ import {
   type ApiRequest,
   bootRequests,
   consoleRequest,
+  limitRequests,
   loadRequest,
   saveRequest,
   setState,
@@ -66,6 +67,7 @@ export function firecrackerVmm(options: FirecrackerOptions, identity: VmmIdentit
         };
         await send(op, machine.api, consoleRequest(paths.console));
         await send(op, machine.api, loadRequest(files, spec.hardware.network.tap));
+        for (const request of limitRequests(spec.hardware)) await send(op, machine.api, request);
         const config = await machine.api.send(op, 'GET', '/vm/config');
         await checkDrives(config, machine.ref.pid, spec.hardware, paths.drives);
       }),

@@ -117,6 +117,22 @@ for (const identity of [TCG, KVM]) {
   });
 }
 
+test('a limit is one bucket for all disks', () => {
+  const limited = qemuArguments('qemu', TCG, { ...hardware, diskBytesPerSecond: 5000 }, paths, 'restore');
+  assert.deepEqual(json(values(limited, '-object')[1]), {
+    'qom-type': 'throttle-group',
+    id: 'limit',
+    limits: { 'bps-total': 5000 },
+  });
+  for (const [index, disk] of values(limited, '-blockdev').entries()) {
+    const { driver, file, ...rest } = json(disk);
+    assert.equal(driver, 'throttle');
+    assert.equal(rest['node-name'], `disk${index}`);
+    assert.equal(rest['throttle-group'], 'limit');
+    assert.equal((file as { file: { filename: string } }).file.filename, paths.disks[index]);
+  }
+});
+
 test('no path can add an option', () => {
   const hostile = `/a,share=on,x="y" -monitor stdio\\\n'z',,offset=9`;
   for (const args of [

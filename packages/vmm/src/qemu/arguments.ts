@@ -54,9 +54,10 @@ export function qemuArguments(
     ...(paths.kernel
       ? ['-kernel', paths.kernel.image, '-initrd', paths.kernel.initrd, '-append', paths.kernel.commandLine]
       : []),
+    ...throttleGroup(hardware),
     ...hardware.disks.flatMap((disk, index) => [
       '-blockdev',
-      blockdev(disk, index, paths.disks[index]!),
+      blockdev(disk, index, paths.disks[index]!, hardware),
       '-device',
       `${virtio('blk')},drive=disk${index},id=blk${index}`,
     ]),
@@ -98,10 +99,41 @@ const memoryBackend = (memoryMib: number, path: string, mode: Mode) =>
     ...(mode !== 'restore' ? { share: true } : { share: false, readonly: true, rom: 'off' }),
   });
 
-function blockdev(disk: Hardware['disks'][number], index: number, path: string): string {
+/** One for all disks of the machine. */
+const throttleGroup = ({ diskBytesPerSecond }: QemuHardware) =>
+  diskBytesPerSecond === undefined
+    ? []
+    : [
+        '-object',
+        JSON.stringify({
+          'qom-type': 'throttle-group',
+          id: 'limit',
+          limits: { 'bps-total': positive('diskBytesPerSecond', diskBytesPerSecond) },
+        }),
+      ];
+
+function blockdev(
+  disk: Hardware['disks'][number],
+  index: number,
+  path: string,
+  { diskBytesPerSecond }: QemuHardware,
+): string {
+  const name = `disk${index}`;
+  if (diskBytesPerSecond === undefined) return JSON.stringify(image(disk, path, name));
   return JSON.stringify({
+    driver: 'throttle',
+    'node-name': name,
+    'throttle-group': 'limit',
+    'read-only': disk.readOnly,
+    discard: 'unmap',
+    file: image(disk, path, `image${index}`),
+  });
+}
+
+function image(disk: Hardware['disks'][number], path: string, name: string) {
+  return {
     driver: disk.format,
-    'node-name': `disk${index}`,
+    'node-name': name,
     'read-only': disk.readOnly,
     discard: 'unmap',
     file: {
@@ -111,7 +143,7 @@ function blockdev(disk: Hardware['disks'][number], index: number, path: string):
       'read-only': disk.readOnly,
       ...(disk.readOnly ? { locking: 'off' } : {}),
     },
-  });
+  };
 }
 
 function network({ tap, mac }: Hardware['network'], device: string, options: string): string[] {
