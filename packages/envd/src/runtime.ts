@@ -410,11 +410,12 @@ const relayHandlers = {
   timeout: (socket: TcpSocket) => socket.terminate(),
 };
 
+/** Throws when the address is in use. `stop` leaves the connections that were made as they are. */
 export function listenTcp(
   options: { host: string; port: number },
   onConnection: (connection: Connection) => void,
-): { port: number } {
-  const { port } = Bun.listen<Relay>({
+): { port: number; stop(): void } {
+  const listener = Bun.listen<Relay>({
     hostname: options.host,
     port: options.port,
     allowHalfOpen: true,
@@ -427,7 +428,7 @@ export function listenTcp(
       },
     },
   });
-  return { port };
+  return { port: listener.port, stop: () => listener.stop() };
 }
 
 /** Undefined when nothing listens there. */

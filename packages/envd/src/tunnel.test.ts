@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
@@ -66,6 +66,11 @@ describe('the tunnel to services bound to loopback', { skip: whyNot() }, () => {
       [`CONNECT ${port}\n`, 'ERR forbidden\n'],
       [`CONNECT ${envd.port} secret\n`, 'ERR forbidden\n'],
       [`CONNECT ${envd.tunnelPort} secret\n`, 'ERR forbidden\n'],
+      [`LISTEN 0 wrong\n`, 'ERR forbidden\n'],
+      [`LISTEN ${envd.port} secret\n`, 'ERR forbidden\n'],
+      [`LISTEN 70000 secret\n`, 'ERR invalid\n'],
+      [`ACCEPT ${randomUUID()} secret\n`, 'ERR closed\n'],
+      [`ACCEPT ${randomUUID()} wrong\n`, 'ERR forbidden\n'],
       ['CONNECT 0 secret\n', 'ERR invalid\n'],
       ['CONNECT 99999 secret\n', 'ERR invalid\n'],
       ['GET / HTTP/1.1\r\n\r\n', 'ERR invalid\n'],
@@ -100,6 +105,60 @@ describe('the tunnel to services bound to loopback', { skip: whyNot() }, () => {
     assert.ok(rssMib() - before < 50, `envd grew by ${rssMib() - before} MiB`);
     assert.equal((await read(socket)).length, size + 'OK\n'.length);
     socket.destroy();
+  });
+
+  /** What the control connection of a listener says, line by line. */
+  const listener = async (port: number) => {
+    const control = dial(`LISTEN ${port} secret\n`);
+    const lines = control
+      .setEncoding('latin1')
+      .iterator({ destroyOnReturn: false }) as AsyncIterableIterator<string>;
+    let text = '';
+    const nextLine = async () => {
+      while (!text.includes('\n')) {
+        const { done, value } = await lines.next();
+        if (done) return undefined;
+        text += value;
+      }
+      const line = text.slice(0, text.indexOf('\n'));
+      text = text.slice(line.length + 1);
+      return line;
+    };
+    return { control, nextLine, answer: await nextLine() };
+  };
+  const portOf = (answer: string | undefined) => Number(/^OK (\d+)$/.exec(answer ?? '')?.[1]);
+
+  test('listens for who asks, hands over each connection, and stops when it goes', async () => {
+    const { control, nextLine, answer } = await listener(0);
+    const port = portOf(answer);
+    assert.ok(port > 0, answer);
+    assert.equal((await listener(port)).answer, 'ERR in use');
+
+    const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    client.write('early ');
+    const [, id] = /^CONNECTION (\S+)$/.exec((await nextLine()) ?? '') ?? [];
+    const fetched = dial(`ACCEPT ${id} secret\n`);
+    const bytes = randomBytes(3_000_000);
+    client.end(bytes);
+    const got = await read(fetched);
+    assert.ok(got.equals(Buffer.concat([Buffer.from('OK\nearly '), bytes])));
+    fetched.end('answer');
+    assert.equal((await read(client)).toString(), 'answer');
+    const again = dial(`ACCEPT ${id} secret\n`);
+    assert.equal((await read(again)).toString(), 'ERR closed\n');
+    again.destroy();
+
+    const waits = connect({ port, host: '127.0.0.1' });
+    assert.match((await nextLine()) ?? '', /^CONNECTION /);
+    control.destroy();
+    assert.equal((await read(waits)).length, 0); // it is closed with the listener
+    // The port is free again, once envd has seen the end.
+    for (;;) {
+      const next = await listener(port);
+      next.control.destroy();
+      if (next.answer === `OK ${port}`) break;
+      assert.equal(next.answer, 'ERR in use');
+    }
   });
 
   test('a service that breaks off ends the connection', async () => {
