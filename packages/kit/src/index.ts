@@ -7,5 +7,7 @@ export * from './log.ts';
 export * from './mutex.ts';
 export * from './operation.ts';
 export * from './process.ts';
+export * from './prometheus-text.ts';
 export * from './race.ts';
 export * from './run.ts';
+export * from './testing/parse-prometheus.ts';
