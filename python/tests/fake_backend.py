@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from aiohttp import WSMsgType, web
+from aiohttp import BodyPartReader, WSMsgType, web
 from google.protobuf import empty_pb2
 
 from sandbox_sdk.wire import sandbox_pb2 as pb
@@ -89,7 +89,7 @@ class FakeBackend:
         await site.start()
         self.proxy_port = self._runner.addresses[0][1]
         self._grpc = grpc.aio.server()
-        methods = {
+        methods: dict[str, tuple[Any, Any]] = {
             "Create": (self._create, pb.SandboxCreateRequest),
             "List": (self._list, pb.SandboxListRequest),
             "Delete": (self._delete, pb.SandboxDeleteRequest),
@@ -97,7 +97,7 @@ class FakeBackend:
             "Snapshot": (self._snapshot, pb.SandboxSnapshotRequest),
             "Deactive": (self._deactive, pb.SandboxDeactivateRequest),
         }
-        handlers = {
+        handlers: dict[str, Any] = {
             name: grpc.unary_unary_rpc_method_handler(
                 function,
                 request_deserializer=message.FromString,
@@ -119,11 +119,11 @@ class FakeBackend:
         """Parameters of `Sandbox.create` and `connect`."""
         return {"target_addr": "127.0.0.1", "control_port": self.control_port, "proxy_port": self.proxy_port}
 
-    def sent(self, method: str) -> list[list[Any]]:
+    def sent(self, method: str) -> list[Any]:
         """The parameters of every call of a method so far."""
         return [one["params"] for one in self.requests if one["method"] == method]
 
-    async def until_sent(self, method: str) -> list[Any]:
+    async def until_sent(self, method: str) -> Any:
         while not self.sent(method):
             await asyncio.sleep(0.005)
         return self.sent(method)[-1]
@@ -233,7 +233,7 @@ class FakeBackend:
 
     async def _upload(self, request: web.Request) -> web.Response:
         part = await (await request.multipart()).next()
-        if not hasattr(part, "name") or part.name != "file":
+        if not isinstance(part, BodyPartReader) or part.name != "file":
             return web.Response(status=400, text="no file")
         self.files[request.query["path"]] = bytes(await part.read())
         return web.Response()

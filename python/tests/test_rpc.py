@@ -121,7 +121,8 @@ async def test_what_is_no_json_rpc_fails_all_that_wait(garbage: str) -> None:
 async def test_answers_to_nobody_and_errors_without_an_id_are_skipped() -> None:
     async def script(peer: FakeSocket) -> None:
         call = await peer.next_call()
-        for id in (None, "1", 99, [], {}):
+        strangers: list[Any] = [None, "1", 99, [], {}]
+        for id in strangers:
             await peer.send(frame({"jsonrpc": "2.0", "id": id, "result": 0}))
         await peer.send(frame({"jsonrpc": "2.0", "error": {"code": -32700, "message": "parse error"}}))
         await peer.send(frame({"jsonrpc": "2.0", "id": call["id"], "result": 1}))
