@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { type Operation, randomId } from '@sandbox-backend/kit';
+import { type MetricFamily, type Operation, randomId } from '@sandbox-backend/kit';
 import type { NodeService, SandboxRoute } from '@sandbox-backend/protocol';
 import type { Hono } from 'hono';
 import { keyRows } from './db/keys.ts';
@@ -8,6 +8,7 @@ import { snapshotRows } from './db/snapshots.ts';
 import { sshKeyRows, sshTokenRows } from './db/ssh-keys.ts';
 import { e2bApp } from './dialects/e2b/app.ts';
 import type { SshDoor } from './dialects/e2b/ssh-routes.ts';
+import { countByState } from './sandboxes/count.ts';
 import type { SandboxDeps, SandboxLimits } from './sandboxes/deps.ts';
 import { recordExit } from './sandboxes/exit.ts';
 import { startReaper } from './sandboxes/reap.ts';
@@ -27,6 +28,8 @@ export type ApiOptions = {
   ports?(): Record<string, string>;
   /** Where the SSH door is, for `GET /ssh/door`. */
   ssh?(): SshDoor | undefined;
+  /** Metrics of the server as a whole, for `GET /metrics`. */
+  readMetrics?(): Promise<readonly MetricFamily[]>;
   limits?: SandboxLimits;
   /** See {@link SandboxRoutesOptions.domain}. */
   domain?: string | undefined;
@@ -43,6 +46,8 @@ export type Api = {
   deps: SandboxDeps;
   /** For the SSH door: who may enter which sandbox. */
   sshAccess: SshAccess;
+  /** How many hold a place on the host, by state. */
+  countSandboxes(): Record<string, number>;
   /** Cancels creates under way and ends no sandbox; those are found again by the next start. */
   close(): Promise<void>;
 };
@@ -76,6 +81,7 @@ export async function createApi(op: Operation, options: ApiOptions): Promise<Api
       version: options.version,
       startedAt: new Date(deps.now()).toISOString(),
       ports: options.ports ?? (() => ({})),
+      readMetrics: options.readMetrics ?? (async () => []),
       ssh: options.ssh ?? (() => undefined),
       domain: options.domain,
       createTimeoutMs: options.createTimeoutMs ?? 120_000,
@@ -86,6 +92,7 @@ export async function createApi(op: Operation, options: ApiOptions): Promise<Api
     resolveSandbox: (sandboxId) => routeOf(deps, sandboxId),
     sshAccess: sshAccess({ ...deps, ...ssh }),
     deps,
+    countSandboxes: () => countByState(deps),
     async close() {
       reaper.close();
       const starts = [...deps.starts.values()];

@@ -1,15 +1,27 @@
 import { mkdir, rm } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { createApi, ensureDefaultKey, openDatabase, serveApi } from '@sandbox-backend/api';
-import { type Gateway, startGateway, startSshGateway } from '@sandbox-backend/gateway';
+import { createApi, ensureDefaultKey, openDatabase, serveApi, startSeedControl } from '@sandbox-backend/api';
 import { acquireFileLock, log, Operation, writeFileAtomic } from '@sandbox-backend/kit';
 import { openHost } from '@sandbox-backend/machines';
 import { openNode } from '@sandbox-backend/orchestrator';
 import { SandboxError } from '@sandbox-backend/protocol';
 import packageJson from '../package.json' with { type: 'json' };
 import type { ServerConfig } from './config.ts';
+import { type DoorKeeper, openDataDoors } from './data-doors.ts';
+import { networkList } from './networks.ts';
+import { startTelemetry } from './telemetry/start-telemetry.ts';
 
-export type Server = AsyncDisposable & { addresses: { apiUrl: string; sandboxUrl: string } };
+/** Where the server listens; a door that is switched off has none. */
+export type Addresses = {
+  apiUrl: string;
+  sandboxUrl: string;
+  seedControlAddress?: string;
+  seedProxyUrl?: string;
+  sshAddress?: string;
+};
+
+export type Server = AsyncDisposable & { addresses: Addresses };
 
 /**
  * Composes the whole system in one process; nothing else constructs dependencies. Disposing of the server
@@ -23,29 +35,16 @@ export async function startServer(config: ServerConfig): Promise<Server> {
   await mkdir(config.dataRoot, { recursive: true, mode: 0o755 });
   held.use(await acquireFileLock(join(config.dataRoot, 'server.lock'), `the data folder ${config.dataRoot}`));
 
+  const telemetry = held.use(await startTelemetry({ otlp: config.otlp, version: packageJson.version }));
+
   // Doors first: an address in use is found before any machine is touched.
   const doors = new AsyncDisposableStack();
   held.use(doors);
-  let resolve: Parameters<typeof startGateway>[0]['resolve'] = () => undefined;
-  const gateway: Gateway = await startGateway({ listen: config.gateway, resolve: (id) => resolve(id) });
-  doors.defer(() => gateway.close());
-  let sshAccess: Parameters<typeof startSshGateway>[0]['access'] = {
-    hasKey: () => false,
-    hasToken: () => false,
-  };
-  const ssh = await startSshGateway({
-    listen: config.ssh,
-    hostKeyFile: join(config.dataRoot, 'ssh_host_ed25519_key'),
-    access: {
-      hasKey: (sandboxId, key) => sshAccess.hasKey(sandboxId, key),
-      hasToken: (sandboxId, token) => sshAccess.hasToken(sandboxId, token),
-    },
-    resolve: (id) => resolve(id),
-  });
-  doors.defer(() => ssh.close());
+  let keeper: DoorKeeper | undefined;
+  const data = await openDataDoors(config, () => keeper, doors);
 
   const db = held.adopt(openDatabase(join(config.dataRoot, 'server.db')), (open) => open.close());
-  await ensureDefaultKey(db, join(config.dataRoot, 'api-key'));
+  const team = await ensureDefaultKey(db, join(config.dataRoot, 'api-key'));
   const host = held.use(await openHost(op, config, { spareSlots: config.spareSlots, recover: true }));
   log('info', 'host.open', { ...host.vmms.preferred.identity, reason: host.vmms.accelerator.reason });
   const node = held.use(
@@ -55,23 +54,32 @@ export async function startServer(config: ServerConfig): Promise<Server> {
     }),
   );
 
-  let addresses = { apiUrl: '', sandboxUrl: url(gateway.address) };
+  let addresses: Addresses = {
+    apiUrl: '',
+    sandboxUrl: url(data.gateway.address),
+    ...(data.seedProxy && { seedProxyUrl: url(data.seedProxy.address) }),
+    ...(data.ssh && { sshAddress: hostAndPort(data.ssh.address) }),
+  };
   const api = held.adopt(
     await createApi(op, {
       node,
       db,
-      endConnections(sandboxId) {
-        gateway.drop(sandboxId);
-        ssh.drop(sandboxId);
-      },
+      endConnections: data.drop,
       version: packageJson.version,
       ports: () => addresses,
-      ssh: () => ({ host: ssh.address.address, port: ssh.address.port, hostKey: ssh.hostKey }),
+      readMetrics: telemetry.read,
+      ssh: () =>
+        data.ssh && {
+          host: data.ssh.address.address,
+          port: data.ssh.address.port,
+          hostKey: data.ssh.hostKey,
+        },
       limits: config.maxSandboxes === undefined ? {} : { maxSandboxes: config.maxSandboxes },
     }),
     (open) => open.close(),
   );
   resolve = api.resolveSandbox;
+  telemetry.watch({ dataRoot: config.dataRoot, node, countSandboxes: api.countSandboxes });
   sshAccess = api.sshAccess;
   const door = await serveApi(api.app, config.api);
   doors.defer(() => door.close());
@@ -103,5 +111,8 @@ function requireRoot(): void {
   );
 }
 
-const url = ({ address, family, port }: { address: string; family: string; port: number }) =>
-  `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+const close = (door: { close(): Promise<void> }) => door.close();
+
+const hostAndPort = ({ address, family, port }: AddressInfo) =>
+  `${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+const url = (address: AddressInfo) => `http://${hostAndPort(address)}`;

@@ -2,6 +2,7 @@ import type { Hono } from 'hono';
 import type { KeyRows } from '../../db/keys.ts';
 import type { SshKeyRows, SshTokenRows } from '../../db/ssh-keys.ts';
 import type { SandboxDeps } from '../../sandboxes/deps.ts';
+import { type PrometheusOptions, prometheusRoutes } from '../prometheus/routes.ts';
 import { laterRoutes } from './later-routes.ts';
 import { presentedKey, routes } from './routes.ts';
 import { type SandboxRoutesOptions, sandboxRoutes } from './sandbox-routes.ts';
@@ -9,13 +10,14 @@ import { snapshotRoutes } from './snapshot-routes.ts';
 import { type SshDoor, sshRoutes } from './ssh-routes.ts';
 import { templateRoutes } from './template-routes.ts';
 
-export type E2bOptions = SandboxRoutesOptions & {
-  version: string;
-  startedAt: string;
-  /** Where this server listens, for `GET /status`. */
-  ports(): Record<string, string>;
-  ssh(): SshDoor | undefined;
-};
+export type E2bOptions = SandboxRoutesOptions &
+  PrometheusOptions & {
+    version: string;
+    startedAt: string;
+    /** Where this server listens, for `GET /status`. */
+    ports(): Record<string, string>;
+    ssh(): SshDoor | undefined;
+  };
 
 export type E2bDeps = SandboxDeps & { keys: KeyRows; sshKeys: SshKeyRows; sshTokens: SshTokenRows };
 
@@ -59,6 +61,7 @@ export function e2bApp(deps: E2bDeps, options: E2bOptions): Hono {
   sandboxRoutes(all, deps, options);
   snapshotRoutes(all, deps);
   templateRoutes(all, deps);
+  prometheusRoutes(all, deps, options);
   sshRoutes(all, deps, options.ssh);
   all.finish();
   return app;
