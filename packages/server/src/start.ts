@@ -78,12 +78,22 @@ export async function startServer(config: ServerConfig): Promise<Server> {
     }),
     (open) => open.close(),
   );
-  resolve = api.resolveSandbox;
+  keeper = { resolve: api.resolveSandbox, sshAccess: api.sshAccess };
   telemetry.watch({ dataRoot: config.dataRoot, node, countSandboxes: api.countSandboxes });
-  sshAccess = api.sshAccess;
-  const door = await serveApi(api.app, config.api);
-  doors.defer(() => door.close());
+  const door = doors.adopt(await serveApi(api.app, config.api), close);
   addresses = { ...addresses, apiUrl: url(door.address) };
+  if (config.seed.control) {
+    const seedControl = doors.adopt(
+      await startSeedControl({
+        listen: config.seed.control,
+        clients: networkList(config.seed.clients),
+        deps: api.deps,
+        teamId: team.teamId,
+      }),
+      close,
+    );
+    addresses = { ...addresses, seedControlAddress: hostAndPort(seedControl.address) };
+  }
 
   const file = join(config.dataRoot, 'server.json');
   await writeFileAtomic(file, `${JSON.stringify({ ...addresses, pid: process.pid }, undefined, 2)}\n`);

@@ -20,9 +20,9 @@ async function withDatabase() {
 
 test('the default key is made once, kept in a private file, and stored as a hash only', async () => {
   await using at = await withDatabase();
-  const key = await ensureDefaultKey(at.db, at.file);
+  const { key } = await ensureDefaultKey(at.db, at.file);
   assert.ok(isApiKey(key));
-  assert.equal(await ensureDefaultKey(at.db, at.file), key);
+  assert.equal((await ensureDefaultKey(at.db, at.file)).key, key);
   assert.equal((await readFile(at.file, 'utf8')).trim(), key);
   assert.equal((await stat(at.file)).mode & 0o777, 0o600);
   assert.equal(authenticate(at.keys, key).name, 'default');
@@ -34,10 +34,10 @@ test('a key put into the file is taken, a lost file gets a new one', async () =>
   await using at = await withDatabase();
   const own = newApiKey();
   await writeFile(at.file, own);
-  assert.equal(await ensureDefaultKey(at.db, at.file), own);
+  assert.equal((await ensureDefaultKey(at.db, at.file)).key, own);
   assert.equal((await stat(at.file)).mode & 0o777, 0o600);
   await rm(at.file);
-  const next = await ensureDefaultKey(at.db, at.file);
+  const { key: next } = await ensureDefaultKey(at.db, at.file);
   assert.notEqual(next, own);
   assert.equal(authenticate(at.keys, next).id, authenticate(at.keys, own).id);
 });
@@ -60,9 +60,9 @@ test('a missing, malformed, unknown or revoked key is refused', async () => {
 
 test('a revoked key in the file is replaced', async () => {
   await using at = await withDatabase();
-  const key = await ensureDefaultKey(at.db, at.file);
+  const { key } = await ensureDefaultKey(at.db, at.file);
   const team = at.keys.findTeam('default')!;
   const deps = { keys: at.keys, now: Date.now };
   revokeKey(deps, team.id, listKeys(deps, team.id)[0]!.id);
-  assert.notEqual(await ensureDefaultKey(at.db, at.file), key);
+  assert.notEqual((await ensureDefaultKey(at.db, at.file)).key, key);
 });

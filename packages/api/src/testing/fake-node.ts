@@ -115,7 +115,11 @@ export function createFakeNode(options: FakeNodeOptions = {}): FakeNode {
       const info = templateInfo(name);
       info.manifest.snapshotOf = { sandboxId };
       templates.set(name, info);
-      return { manifest: info.manifest, directory: `/data/templates/${name}`, pausedMs: 1 };
+      return {
+        manifest: info.manifest,
+        directory: `/data/templates/${name}/builds/${info.manifest.buildId}`,
+        pausedMs: 1,
+      };
     },
     async deactivate(_call, sandboxId) {
       running(sandboxId);

@@ -7,8 +7,8 @@ export type RawHandler = (call: ServerUnaryCall<Buffer, unknown>, answer: sendUn
 /** Resolves when the call has been answered and nothing of it goes on; never rejects. */
 export type Track = (call: Promise<void>) => void;
 
-/** It travels in a header, of which clients take 8 KiB, and may grow to three times its length there. */
-const LONGEST_DETAILS = 2000;
+/** Bytes of the text of an error, which travels in a header, of which clients take 8 KiB. */
+const LONGEST_DETAILS = 6000;
 
 /** A method of a service: takes its message and gives the answer's. */
 export type Verb = (op: Operation, request: never) => unknown;
@@ -60,5 +60,12 @@ function statusOf(caught: unknown, path: string): Pick<StatusObject, 'code' | 'd
   const told = isOurs
     ? new SandboxError(error.code, error.message, error.hint ? { hint: error.hint } : {})
     : new SandboxError(error.code, 'The server failed to handle the request', { hint: 'Its log says why.' });
-  return { code: error.grpcStatus, details: told.describe().slice(0, LONGEST_DETAILS) };
+  return { code: error.grpcStatus, details: headerText(told.describe()) };
+}
+
+/** As much of the text as fits; the library fails for good on half a surrogate pair. */
+function headerText(text: string): string {
+  let kept = text.slice(0, LONGEST_DETAILS).toWellFormed();
+  while (encodeURI(kept).length > LONGEST_DETAILS) kept = kept.slice(0, kept.length / 2).toWellFormed();
+  return kept;
 }

@@ -17,7 +17,7 @@ export const sandboxInfo = (row: SandboxRow, machine: RunningSandbox | undefined
   startTime: timestamp(row.startedAt),
   enableDiffSnapshots: row.diffSnapshots,
   state: stateOf(row.state),
-  metadata: row.metadata,
+  metadata: wellFormed(row.metadata),
 });
 
 export const orphanInfo = (orphan: Orphan): SandboxInfo => ({
@@ -41,6 +41,12 @@ function stateOf(state: SandboxState): State {
       return 'RUNNING';
   }
 }
+
+/** Clients refuse a whole list for one text that is not UTF-8, and JSON can bring half a surrogate pair here. */
+const wellFormed = (metadata: Record<string, string>) =>
+  Object.fromEntries(
+    Object.entries(metadata).map(([key, value]) => [key.toWellFormed(), value.toWellFormed()]),
+  );
 
 const timestamp = (ms: number) => ({
   seconds: Math.floor(ms / 1000),
