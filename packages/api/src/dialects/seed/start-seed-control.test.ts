@@ -55,12 +55,31 @@ test('an error that is not ours is not shown', async () => {
 
 test('a text of any length and kind arrives as an error', async () => {
   await using seed = await openSeed();
-  for (const templateID of ['x'.repeat(100_000), 'ü'.repeat(50_000), '\r\n\0%00', '\ud800']) {
-    await assert.rejects(seed.call('Sandbox', 'Create', { templateID }), { code: status.NOT_FOUND });
+  const texts = [
+    'x'.repeat(100_000),
+    'ü'.repeat(50_000),
+    `a${'\u{1f600}'.repeat(200)}`,
+    '\r\n\0%00',
+    '\ud800',
+  ];
+  for (const text of texts) {
+    await assert.rejects(seed.call('Sandbox', 'Create', { templateID: text }), { code: status.NOT_FOUND });
+    await assert.rejects(seed.call('Sandbox', 'Delete', { sandboxID: text }), {
+      code: status.INVALID_ARGUMENT,
+    });
+    seed.node.options.failStart = new SandboxError('unavailable', text);
+    await assert.rejects(seed.call('Sandbox', 'Create', { templateID: 'base' }), {
+      code: status.UNAVAILABLE,
+    });
   }
-  for (const sandboxID of ['x'.repeat(100_000), 'ü'.repeat(50_000)]) {
-    await assert.rejects(seed.call('Sandbox', 'Delete', { sandboxID }), { code: status.INVALID_ARGUMENT });
-  }
+});
+
+test('metadata that is no text breaks no list', async () => {
+  await using seed = await openSeed();
+  const metadata = { '\ud800': 'x\udfff' };
+  await seed.api.send('POST', '/v2/sandboxes', { templateID: 'base', metadata });
+  const { sandboxes } = await seed.call<{ sandboxes: { metadata: object }[] }>('Sandbox', 'List');
+  assert.deepEqual(sandboxes[0]?.metadata, { '\ufffd': 'x\ufffd' });
 });
 
 test('the deadline of a client ends what it waits for, and leaves nothing', async () => {
@@ -89,16 +108,7 @@ test('closing ends the calls under way, and waits for them', async () => {
   await seed.control.close();
   assert.equal(seed.api.deps.rows.find('abc')?.state, 'failed');
   await ended;
-  await assert
-    .rejects(
-      startsOn(seed.control.address.port, seed).then((open) => open.close()),
-      (caught) => {
-        // The port is free: this server had the same one for a moment.
-        assert.equal(caught, undefined);
-        return true;
-      },
-    )
-    .catch(() => {});
+  await (await startsOn(seed.control.address.port, seed)).close(); // the port is free
   await seed[Symbol.asyncDispose]();
 });
 
@@ -238,7 +248,7 @@ test('what is not HTTP/2 is cut off, and others are served meanwhile', async () 
   half.on('error', () => {});
   half.write(Buffer.concat([preface, Buffer.from([0, 0, 40, 1])]));
   await answers(seed);
-  half.resume();
+  half.destroy();
 });
 
 test('what the services do not have is unimplemented', async () => {
