@@ -54,6 +54,15 @@ export const COMMANDS: Record<string, CommandEntry> = {
       },
     },
   },
+  ssh: { summary: "enter a sandbox with OpenSSH's ssh", load: () => import('./commands/ssh.ts') },
+  'ssh-config': {
+    summary: 'set OpenSSH up for sandboxes',
+    load: () => import('./commands/ssh-config.ts'),
+  },
+  'ssh-proxy': {
+    summary: 'join OpenSSH to a sandbox; its ProxyCommand',
+    load: () => import('./commands/ssh-proxy.ts'),
+  },
   doctor: { summary: 'check this host and the server', load: () => import('./commands/doctor.ts') },
   env: { summary: 'print the variables that the E2B SDKs need', load: () => import('./commands/env.ts') },
   bench: { summary: 'measure the running server', load: () => import('./commands/bench.ts') },

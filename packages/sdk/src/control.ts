@@ -74,6 +74,11 @@ export type ServerStatus = {
   sandboxes?: Pick<RunningSandbox, 'sandboxId' | 'address' | 'pid'>[];
 };
 
+/** Where the SSH door is, and the key by which it is known, as in a known_hosts file. */
+export type SshDoor = { host: string; port: number; hostKey: string };
+
+export type SshKey = { id: string; name: string; publicKey: string; fingerprint: string; createdAt: string };
+
 /** Longer than any create of a working server takes, short enough that nobody waits for a dead one all day. */
 const REQUEST_TIMEOUT_MS = 180_000;
 const PAGE = 100;
@@ -177,6 +182,32 @@ export class Control {
   /** Errors: `not_found`, `failed_precondition` while a sandbox runs from it. */
   async deleteTemplate(name: string): Promise<void> {
     await this.send('DELETE', `/templates/${encodeURIComponent(name)}`);
+  }
+
+  /** Undefined when the server has none. */
+  async sshDoor(): Promise<SshDoor | undefined> {
+    return (await this.send<SshDoor | null>('GET', '/ssh/door')).body ?? undefined;
+  }
+
+  async listSshKeys(): Promise<SshKey[]> {
+    return (await this.send<SshKey[]>('GET', '/ssh/keys')).body;
+  }
+
+  /** Errors: `invalid_argument`, `already_exists`. */
+  async addSshKey(publicKey: string): Promise<SshKey> {
+    return (await this.send<SshKey>('POST', '/ssh/keys', { publicKey })).body;
+  }
+
+  async removeSshKey(id: string): Promise<void> {
+    await this.send('DELETE', `/ssh/keys/${encodeURIComponent(id)}`);
+  }
+
+  /** A password for one sandbox. */
+  async createSshToken(id: string, ttlSeconds?: number): Promise<{ token: string; expiresAt: string }> {
+    const body = ttlSeconds === undefined ? {} : { ttlSeconds };
+    return (
+      await this.send<{ token: string; expiresAt: string }>('POST', `${sandboxPath(id)}/ssh-token`, body)
+    ).body;
   }
 
   /** What the server says of itself; undefined from a server that offers no such page. */
