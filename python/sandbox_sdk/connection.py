@@ -33,6 +33,7 @@ class Connection:
         self._session: aiohttp.ClientSession | None = None
         self._rpc: RpcConnection | None = None
         self._opening = asyncio.Lock()
+        self._keeper: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
@@ -55,6 +56,7 @@ class Connection:
         self._check_open()
         if self._session is None:
             self._session = open_session()
+            self._keeper = asyncio.create_task(self._keep())
         return self._session
 
     async def rpc(self, deadline: Deadline) -> RpcConnection:
@@ -72,6 +74,9 @@ class Connection:
     async def close(self) -> None:
         """Frees everything. What still runs over it fails."""
         self._closed = True
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None and keeper is not asyncio.current_task():
+            keeper.cancel()
         rpc, self._rpc = self._rpc, None
         session, self._session = self._session, None
         try:
@@ -80,6 +85,13 @@ class Connection:
         finally:
             if session is not None:
                 await session.close()
+
+    async def _keep(self) -> None:
+        """Closes at the end of the event loop what the program has left open: the loop cancels every task then."""
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await self.close()
 
     async def _open_rpc(self, deadline: Deadline) -> RpcConnection:
         async with self._opening:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -72,6 +74,24 @@ async def test_the_machine_ends_with_the_object_if_that_is_wanted(backend: FakeB
     await other.close(kill=True)
     await other.close(kill=True)
     assert backend.deleted == [sandbox.id, other.id]
+
+
+async def test_a_program_that_closes_nothing_ends_without_a_word(backend: FakeBackend) -> None:
+    program = f"""
+import asyncio
+from sandbox_sdk import Sandbox
+
+async def main():
+    sandbox = await Sandbox.create(**{backend.where!r})
+    await sandbox.process.start("sleep")
+    print((await sandbox.process.start_and_wait("echo done")).stdout)
+
+asyncio.run(main(), debug=True)
+"""
+    command = [sys.executable, "-X", "dev", "-c", program]
+    ran = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("done\n", "", 0)
+    assert backend.deleted == []
 
 
 async def test_a_closed_object_says_so(sandbox: Sandbox) -> None:
