@@ -8,6 +8,7 @@ import { method, NOTHING, service, stream } from '../rpc/service.ts';
 import type { SeedSandbox } from '../sandbox.ts';
 import { folderOf, loginShell, USER } from './guest.ts';
 import { reasonOf } from './reason.ts';
+import { startLogProgram } from './start-log.ts';
 import { timestamp } from './timestamp.ts';
 
 const MAX_ID_LENGTH = 256;
@@ -45,10 +46,11 @@ export const process = service(
 );
 
 function specOf(sandbox: SeedSandbox, line: string, env: Record<string, string>, cwd: string): ProgramSpec {
+  const { user, program } = startLogProgram(line) ?? { user: USER, program: loginShell(line) };
   const splitters = { stdout: splitLines(sandbox.held), stderr: splitLines(sandbox.held) };
   return {
-    process: { ...loginShell(line), env: { SHELL: '/bin/bash', ...env }, cwd: folderOf(cwd), stdin: true },
-    user: USER,
+    process: { ...program, env: { SHELL: '/bin/bash', ...env }, cwd: folderOf(cwd), stdin: true },
+    user,
     describe: ({ type, data }: ProcessOutput) =>
       type === 'pty' ? [] : splitters[type].add(data).map((text) => lineNote(type, text)),
     describeEnd: (exitCode) => [
