@@ -15,11 +15,13 @@ try {
 async function hello() {
   const connection = resolveConnection();
   const control = new Control(connection);
-  const { node } = (await control.status()) ?? {};
+  const { node, ports } = (await control.status()) ?? {};
   const emulated = node?.vmm.accelerator === 'tcg';
   console.log(`
 API      ${connection.apiUrl}
 data     ${connection.sandboxUrl}
+seed     ${ports?.seedControlAddress ?? 'off'} (gRPC), ${ports?.seedProxyUrl ?? 'off'}
+ssh      ${ports?.sshAddress ?? 'off'}
 API key  ${connection.apiKey}
 VMM      ${node?.vmm.kind} ${node?.vmm.version}, ${
     emulated
@@ -28,6 +30,7 @@ VMM      ${node?.vmm.kind} ${node?.vmm.version}, ${
   }
 
 For an E2B client:  eval "$(bin/sandbox-cli env)"
+For ssh:            bin/sandbox-cli ssh-config --install
 `);
   const start = performance.now();
   const { sandboxId, accessToken, phases } = await control.createSandbox({ template, timeoutSeconds: 60 });

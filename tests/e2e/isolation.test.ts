@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createServer, type Server } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { after, before, describe, test } from 'node:test';
 import { Sandbox } from 'e2b';
@@ -8,6 +8,31 @@ import { ensureDefaultTemplate, startServer, type TestServer } from '../harness/
 /** Exits with 0 only when a TCP connection was made within two seconds. */
 const dial = (address: string, port: number) =>
   `python3 -c "import socket; socket.create_connection(('${address}', ${port}), 2); print('reached')"`;
+
+/** Dials all at once, and prints those that were reached. */
+const dialAll = (targets: unknown[][]) => `
+import json, socket
+from concurrent.futures import ThreadPoolExecutor
+def dial(target):
+    try:
+        socket.create_connection(tuple(target), 2)
+        print('reached', *target)
+    except OSError:
+        pass
+targets = json.loads('${JSON.stringify(targets)}')
+with ThreadPoolExecutor(20) as pool:
+    list(pool.map(dial, targets))
+print('tried', len(targets))
+`;
+
+const reaches = (host: string, port: number) =>
+  new Promise<boolean>((resolve) => {
+    const socket = connect({ host, port }, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
 
 describe('a hostile guest', () => {
   let server: TestServer;
@@ -18,9 +43,15 @@ describe('a hostile guest', () => {
 
   before(async () => {
     ensureDefaultTemplate();
-    server = await startServer();
+    // Every door as open as it can be made.
+    server = await startServer({
+      SANDBOX_SEED_CONTROL_LISTEN: '0.0.0.0:0',
+      SANDBOX_SEED_PROXY_LISTEN: '0.0.0.0:0',
+      SANDBOX_SSH_LISTEN: '0.0.0.0:0',
+      SANDBOX_SEED_CLIENTS: '0.0.0.0/0',
+    });
     Object.assign(process.env, server.env);
-    hostService = createServer((socket) => socket.end('host')).listen(0, '0.0.0.0');
+    hostService = createServer((socket) => socket.on('error', () => {}).end('host')).listen(0, '0.0.0.0');
     await new Promise((resolve) => hostService.once('listening', resolve));
     const address = hostService.address();
     hostPort = typeof address === 'object' && address ? address.port : 0;
@@ -46,10 +77,15 @@ describe('a hostile guest', () => {
       .filter((row) => row.family === 'IPv4' && !row.internal)
       .map((row) => row.address);
     assert.ok(addresses.length > 0);
-    for (const address of [...new Set([...addresses, '169.254.0.22'])]) {
-      const { exitCode } = await one.commands.run(dial(address, hostPort)).catch((error) => error);
-      assert.notEqual(exitCode, 0, `the guest reached the host at ${address}:${hostPort}`);
-    }
+    const doors = [server.seedControlAddress, server.seedProxyUrl, server.sshAddress];
+    const ports = [hostPort, ...doors.map((door) => Number(/:(\d+)$/.exec(door)?.[1]))];
+    for (const port of ports) assert.ok(await reaches('127.0.0.1', port), `nothing listens at ${port}`);
+    const targets = [...new Set([...addresses, '169.254.0.22'])].flatMap((address) =>
+      ports.map((port) => [address, port]),
+    );
+    await one.files.write('/tmp/dial.py', dialAll(targets));
+    const { stdout } = await one.commands.run('python3 /tmp/dial.py', { timeoutMs: 120_000 });
+    assert.equal(stdout, `tried ${targets.length}\n`);
   });
 
   test('reaches no other guest', async () => {

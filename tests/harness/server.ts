@@ -19,6 +19,11 @@ export const hostEnv = {
 export type TestServer = AsyncDisposable & {
   apiUrl: string;
   sandboxUrl: string;
+  /** `HOST:PORT` of the seed's control plane. */
+  seedControlAddress: string;
+  seedProxyUrl: string;
+  /** `HOST:PORT`. */
+  sshAddress: string;
   apiKey: string;
   pid: number;
   /** What an E2B client or the CLI needs. */
@@ -65,10 +70,10 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
     child.kill(signal);
     await waitForExit({ pid: child.pid!, startTime });
   };
-  const info = JSON.parse(readFileSync(join(dataRoot, 'server.json'), 'utf8')) as {
-    apiUrl: string;
-    sandboxUrl: string;
-  };
+  const info = JSON.parse(readFileSync(join(dataRoot, 'server.json'), 'utf8')) as Pick<
+    TestServer,
+    'apiUrl' | 'sandboxUrl' | 'seedControlAddress' | 'seedProxyUrl' | 'sshAddress'
+  >;
   const apiKey = readFileSync(join(dataRoot, 'api-key'), 'utf8').trim();
   return {
     ...info,
