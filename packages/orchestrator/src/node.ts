@@ -8,12 +8,12 @@ import {
   readRecords,
 } from '@sandbox-backend/machines';
 import { type Call, type NodeService, SandboxError, type SandboxExit } from '@sandbox-backend/protocol';
+import { openLogCollector } from './logs/collect.ts';
 import { listOrphans } from './orphans/list.ts';
 import { purgeOrphans } from './orphans/purge.ts';
 import { openWarmPool, type WarmPoolOptions } from './pool/warm-pool.ts';
 import type { Resident } from './resident.ts';
 import { deactivateSandbox } from './sandboxes/deactivate.ts';
-import { sandboxLogs } from './sandboxes/logs.ts';
 import { sandboxMetrics } from './sandboxes/metrics.ts';
 import { recoverSandboxes } from './sandboxes/recover.ts';
 import { snapshotSandbox } from './sandboxes/snapshot.ts';
@@ -33,16 +33,20 @@ export async function openNode(
 ): Promise<NodeService & AsyncDisposable & { stopAll(): Promise<void> }> {
   const residents = await op.phase('recover', () => recoverSandboxes(op, deps));
   const pool = openWarmPool(deps, options.warmPool);
+  const logs = openLogCollector(deps.dataRoot);
   const listeners = new Set<(exit: SandboxExit) => void>();
   const startDeps = { ...deps, pool };
 
   const admit = (resident: Resident) => {
     const { sandboxId } = resident.info;
     residents.set(sandboxId, resident);
+    logs.begin(resident);
     void resident.held.machine.exited.then(async (exit) => {
       if (residents.get(sandboxId) !== resident) return; // stopped by us
       residents.delete(sandboxId);
       log('warn', 'sandbox.exit', { sandboxId, reason: exit.reason, detail: exit.detail });
+      const level = exit.reason === 'crashed' ? 'error' : 'warn';
+      await logs.end(resident, level, `the sandbox ended (${exit.reason}): ${exit.detail}`);
       await resident.held[Symbol.asyncDispose]();
       for (const listener of listeners) listener({ sandboxId, ...exit });
     });
@@ -62,6 +66,7 @@ export async function openNode(
     const resident = residents.get(sandboxId);
     if (!resident) return false;
     residents.delete(sandboxId);
+    await logs.end(resident, 'info', 'the sandbox was stopped');
     await resident.held[Symbol.asyncDispose]();
     return true;
   };
@@ -71,6 +76,7 @@ export async function openNode(
       if (residents.has(request.sandboxId)) {
         throw new SandboxError('already_exists', `the sandbox ${request.sandboxId} runs already`);
       }
+      await logs.clear(request.sandboxId);
       const resident = await startSandbox(operation('start a sandbox', call), startDeps, request);
       admit(resident);
       return resident.info;
@@ -79,8 +85,7 @@ export async function openNode(
     list: () => [...residents.values()].map(({ info }) => info),
     find: (sandboxId) => residents.get(sandboxId)?.info,
     metrics: async (call, sandboxId) => sandboxMetrics(operation('read metrics', call), find(sandboxId)),
-    logs: async (call, sandboxId, { limit }) =>
-      sandboxLogs(operation('read logs', call), deps.dataRoot, find(sandboxId), limit),
+    logs: (_call, sandboxId, { limit }) => logs.read(sandboxId, limit),
     async snapshot(call, sandboxId, { name }) {
       const resident = find(sandboxId);
       const op = operation('make a snapshot', call);
@@ -115,7 +120,10 @@ export async function openNode(
     async stopAll() {
       await Promise.all([...residents.keys()].map(stop));
     },
-    [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      logs[Symbol.dispose]();
+      await pool[Symbol.asyncDispose]();
+    },
   };
 }
 

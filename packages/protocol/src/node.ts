@@ -15,7 +15,7 @@ export interface NodeService {
   list(): RunningSandbox[];
   find(sandboxId: string): RunningSandbox | undefined;
   metrics(call: Call, sandboxId: string): Promise<SandboxMetrics>;
-  /** Lines of the guest's console and of envd, oldest first. */
+  /** Lines of the guest's console and of envd, oldest first; those of a sandbox that has ended are kept for a day. */
   logs(call: Call, sandboxId: string, options: { limit: number }): Promise<LogLine[]>;
 
   /**

@@ -1,6 +1,6 @@
 import type { Call, LogLine } from '@sandbox-backend/protocol';
 import type { SandboxDeps } from './deps.ts';
-import { findRunning } from './find.ts';
+import { noSuchSandbox } from './find.ts';
 
 export type LogQuery = {
   limit: number;
@@ -16,7 +16,7 @@ const SEVERITY: readonly LogLine['level'][] = ['debug', 'info', 'warn', 'error']
 /** The node keeps a bounded log; this is more than it keeps. */
 const ALL = 10_000;
 
-/** Errors: `not_found`, `failed_precondition` when paused, and those of the node. */
+/** Also of a sandbox that has ended, as long as its row is kept. Errors: `not_found`, and those of the node. */
 export async function sandboxLogs(
   call: Call,
   deps: Pick<SandboxDeps, 'rows' | 'node'>,
@@ -24,7 +24,7 @@ export async function sandboxLogs(
   id: string,
   query: LogQuery,
 ): Promise<LogLine[]> {
-  findRunning(deps, teamId, id);
+  if (deps.rows.find(id)?.teamId !== teamId) throw noSuchSandbox(id);
   return selectLines(await deps.node.logs(call, id, { limit: ALL }), query);
 }
 

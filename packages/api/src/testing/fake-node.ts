@@ -101,10 +101,7 @@ export function createFakeNode(options: FakeNodeOptions = {}): FakeNode {
       diskUsed: 7,
       diskTotal: 70,
     }),
-    logs: async (_call, sandboxId, { limit }) => {
-      running(sandboxId);
-      return (options.logs ?? []).slice(-limit);
-    },
+    logs: async (_call, _sandboxId, { limit }) => (options.logs ?? []).slice(-limit),
     async snapshot(call, sandboxId, { name }) {
       running(sandboxId);
       await call.phase('fake snapshot', () =>

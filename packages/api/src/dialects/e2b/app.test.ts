@@ -372,6 +372,11 @@ test('metrics and logs come from the node', async () => {
   assert.deepEqual(await v2('level=info'), ['two']);
   assert.deepEqual(await v2('search=on'), ['one']);
   assert.deepEqual(await v2('limit=1'), ['one']);
+
+  await api.send('DELETE', `/sandboxes/${id}`);
+  assert.deepEqual(await v2('limit=1'), ['one'], 'also when it has ended');
+  const stranger = { 'X-API-KEY': api.strangersKey() };
+  assert.equal((await api.send('GET', `/v2/sandboxes/${id}/logs`, undefined, stranger)).status, 404);
 });
 
 test('templates are listed, found by alias and deleted unless in use', async () => {
