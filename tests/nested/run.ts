@@ -42,7 +42,12 @@ const pairs = (list: string[]) =>
 process.exitCode = await main();
 
 async function main(): Promise<number> {
-  const op = new Operation('the nested rig', { timeoutMs: Number(values.timeout) * 1000 });
+  const interrupt = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
+  const op = new Operation('the nested rig', {
+    timeoutMs: Number(values.timeout) * 1000,
+    signal: interrupt.signal,
+  });
   const kernel = join(dataRoot, 'kernels/default');
   if (!(await exists(join(kernel, 'version')))) {
     console.error(`error: no kernel in ${kernel}\nhint: bin/template-manager prepare`);
@@ -110,10 +115,10 @@ async function boot(op: Operation, kernel: string, disks: string[], results: str
     process.stdout.write(text.replaceAll('\r\n', '\n'));
     tail = (tail + text).slice(-4000);
   });
-  await new Promise<void>((done, failed) => {
-    machine.once('error', failed);
-    machine.once('exit', () => done());
-  });
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  machine.once('error', (error) => console.error(`error: ${error.message}`));
+  machine.once('close', () => end());
+  await ended;
   const status = EXIT.exec(tail)?.[1];
   if (status !== undefined) return Number(status);
   const last = (await readFile(consoleFile, 'utf8')).slice(-4000);
