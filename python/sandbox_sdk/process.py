@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import secrets
 import shlex
@@ -111,7 +112,8 @@ class Process:
         if not self.events.is_current:
             left = deadline.left()
             seconds = _KILL_SECONDS if left is None else min(left, _KILL_SECONDS)
-            await asyncio.wait([asyncio.ensure_future(self.finished.wait())], timeout=seconds)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.finished.wait(), seconds)
 
     async def _call(self, method: str, *params: Any, deadline: Deadline) -> None:
         try:

@@ -103,7 +103,8 @@ class FilesystemWatcher:
         self._events = None
 
     def _on_lost(self, reason: SandboxException) -> None:
-        logger.warning("%s is not watched any more: %s", self.path, reason)
+        if not self._connection.is_closed:
+            logger.warning("%s is not watched any more: %s", self.path, reason)
         self._subscription = None
         if self._events is not None:
             self._events.stop()

@@ -218,6 +218,12 @@ class FakeBackend:
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
         path = request.query["path"]
+        if path == "/dev/zero":
+            zeros = web.StreamResponse()
+            await zeros.prepare(request)
+            for _ in range(64):
+                await zeros.write(bytes(2**20))
+            return zeros
         if path not in self.files:
             return web.Response(status=404, text=f"File not found: {path}")
         response = web.StreamResponse(headers={"Content-Length": str(len(self.files[path]))})
@@ -235,6 +241,10 @@ class FakeBackend:
         part = await (await request.multipart()).next()
         if not isinstance(part, BodyPartReader) or part.name != "file":
             return web.Response(status=400, text="no file")
+        if request.query["path"] == "/dev/null":
+            while await part.read_chunk(2**16):
+                pass
+            return web.Response()
         self.files[request.query["path"]] = bytes(await part.read())
         return web.Response()
 

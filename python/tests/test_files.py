@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,18 @@ async def test_large_files_come_in_pieces(backend: FakeBackend, sandbox: Sandbox
     target = tmp_path / "large"
     assert await sandbox.download_to("/large", target) == 5_120_000
     assert target.read_bytes() == backend.files["/large"]
+
+
+async def test_large_files_take_little_memory(sandbox: Sandbox, tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    tracemalloc.start()
+    try:
+        assert await sandbox.download_to("/dev/zero", large) == 64 * 2**20
+        await sandbox.upload_file(large, path="/dev/null")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * 2**20  # both ends of the wire
 
 
 async def test_a_download_that_is_cut_leaves_nothing(backend: FakeBackend, sandbox: Sandbox, tmp_path: Path) -> None:
