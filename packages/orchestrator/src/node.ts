@@ -46,7 +46,8 @@ export async function openNode(
       residents.delete(sandboxId);
       log('warn', 'sandbox.exit', { sandboxId, reason: exit.reason, detail: exit.detail });
       const level = exit.reason === 'crashed' ? 'error' : 'warn';
-      await logs.end(resident, level, `the sandbox ended (${exit.reason}): ${exit.detail}`);
+      const why = exit.detail && `: ${exit.detail}`;
+      await logs.end(resident, level, `the sandbox ended (${exit.reason})${why}`);
       await resident.held[Symbol.asyncDispose]();
       for (const listener of listeners) listener({ sandboxId, ...exit });
     });

@@ -61,12 +61,8 @@ export function openLogCollector(dataRoot: string): LogCollector {
       const { sandboxId } = resident.info;
       const source = sources.get(sandboxId);
       if (source?.resident !== resident) return;
-      await look(
-        source,
-        printable(how)
-          .map((line) => stamp(level, line))
-          .join(''),
-      );
+      const last = how.split('\n').flatMap(printable);
+      await look(source, last.map((line) => stamp(level, line)).join(''));
       sources.delete(sandboxId);
       if (++ends >= SWEEP_AFTER_ENDS) sweep();
     },

@@ -121,7 +121,8 @@ test('the log says how a sandbox ended, and can be read after it', async () => {
     'Linux version 6',
     'envd: ready',
     'half a li',
-    'the sandbox ended (crashed): QEMUwas killed',
+    'the sandbox ended (crashed): QEMU',
+    'was killed',
   ]);
   assert.equal(lines.at(-1)?.level, 'error');
 });
