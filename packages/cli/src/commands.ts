@@ -28,6 +28,18 @@ export const COMMANDS: Record<string, CommandEntry> = {
         summary: 'show what a sandbox uses of CPU, memory and disk',
         load: () => import('./commands/sandbox/metrics.ts'),
       },
+      snapshot: {
+        summary: 'save sandboxes, to start others from them',
+        load: () => import('./commands/sandbox/snapshot.ts'),
+      },
+      deactivate: {
+        summary: 'give the memory of idle sandboxes back to the host',
+        load: () => import('./commands/sandbox/deactivate.ts'),
+      },
+      purge: {
+        summary: 'end machines that nobody looks after',
+        load: () => import('./commands/sandbox/purge.ts'),
+      },
       delete: {
         summary: 'end sandboxes',
         aliases: ['del', 'rm', 'kill'],
@@ -51,6 +63,36 @@ export const COMMANDS: Record<string, CommandEntry> = {
         summary: 'delete a template and its builds',
         aliases: ['del', 'rm'],
         load: () => import('./commands/template/delete.ts'),
+      },
+    },
+  },
+  snapshot: {
+    summary: 'list and delete snapshots',
+    commands: {
+      ls: { summary: 'list snapshots', aliases: ['list'], load: () => import('./commands/snapshot/ls.ts') },
+      delete: {
+        summary: 'delete snapshots',
+        aliases: ['del', 'rm'],
+        load: () => import('./commands/snapshot/delete.ts'),
+      },
+    },
+  },
+  cgroup: {
+    summary: "the control group of this host's sandboxes",
+    commands: {
+      recreate: {
+        summary: 'make it anew; what runs stays in it',
+        load: () => import('./commands/cgroup/recreate.ts'),
+      },
+    },
+  },
+  network: {
+    summary: 'network slots of this host',
+    commands: {
+      delete: {
+        summary: 'take slots away that something left behind',
+        aliases: ['del', 'rm'],
+        load: () => import('./commands/network/delete.ts'),
       },
     },
   },

@@ -1,4 +1,11 @@
-import { checkSandboxId, type NodeInfo, type RunningSandbox, SandboxError } from '@sandbox-backend/protocol';
+import {
+  checkSandboxId,
+  type Deactivation,
+  type NodeInfo,
+  type Orphan,
+  type RunningSandbox,
+  SandboxError,
+} from '@sandbox-backend/protocol';
 import type { Connection } from './connection.ts';
 import { type RequestOptions, readText, request } from './http.ts';
 import { errorFromResponse } from './response-error.ts';
@@ -17,6 +24,8 @@ export type SandboxInfo = {
   diskSizeMB: number;
   envdVersion: string;
   envdAccessToken?: string;
+  /** First segment of its paths on the data plane of the seed's clients; as secret as a token. */
+  pathAddress?: string;
   metadata?: Record<string, string>;
 };
 
@@ -29,6 +38,10 @@ export type NewSandbox = {
   allowInternet?: boolean;
   /** Asks the server not to use a machine that it has started in advance. */
   cold?: boolean;
+  /** An id of the caller's; the server's own when left out. */
+  sandboxId?: string;
+  /** Only recorded, for clients of the seed's protocol: every snapshot is whole. */
+  diffSnapshots?: boolean;
 };
 
 export type CreatedSandbox = {
@@ -52,6 +65,14 @@ export type TemplateListing = {
   envdVersion?: string;
 };
 
+export type SnapshotListing = {
+  /** `name:default`; sandboxes are started from it like from a template. */
+  snapshotID: string;
+  names: string[];
+  sandboxID: string;
+  createdAt: string;
+};
+
 export type SandboxMetric = {
   timestampUnix: number;
   cpuCount: number;
@@ -71,7 +92,10 @@ export type ServerStatus = {
   node?: NodeInfo;
   /** Where this server listens, by door. */
   ports?: Record<string, string>;
-  sandboxes?: Pick<RunningSandbox, 'sandboxId' | 'address' | 'pid'>[];
+  sandboxes?: (Pick<RunningSandbox, 'sandboxId' | 'address' | 'pid'> & {
+    slotIndex?: number;
+    diffSnapshots?: boolean;
+  })[];
 };
 
 /** Where the SSH door is, and the key by which it is known, as in a known_hosts file. */
@@ -81,6 +105,8 @@ export type SshKey = { id: string; name: string; publicKey: string; fingerprint:
 
 /** Longer than any create of a working server takes, short enough that nobody waits for a dead one all day. */
 const REQUEST_TIMEOUT_MS = 180_000;
+/** A snapshot copies memory and disk. */
+const SNAPSHOT_TIMEOUT_MS = 11 * 60_000;
 const PAGE = 100;
 
 /** The longest life that the protocol can say (int32), 68 years: for a sandbox that is never to end. */
@@ -108,7 +134,11 @@ export class Control {
         ...(spec.env && { envVars: spec.env }),
         ...(spec.allowInternet === false && { allow_internet_access: false }),
       },
-      spec.cold ? { 'x-sandbox-cold': '1' } : {},
+      {
+        ...(spec.cold && { 'x-sandbox-cold': '1' }),
+        ...(spec.diffSnapshots && { 'x-sandbox-diff-snapshots': '1' }),
+        ...(spec.sandboxId !== undefined && { 'x-sandbox-id': checkSandboxId(spec.sandboxId) }),
+      },
     );
     return {
       sandboxId: checkSandboxId(body.sandboxID),
@@ -121,18 +151,10 @@ export class Control {
   async listSandboxes(
     filter: { states: readonly string[]; metadata?: Record<string, string> } = { states: ['running'] },
   ): Promise<SandboxInfo[]> {
-    const found: SandboxInfo[] = [];
-    let nextToken: string | undefined;
-    do {
-      const query = new URLSearchParams({ state: filter.states.join(','), limit: String(PAGE) });
-      // The protocol encodes this value twice: as pairs, and then as a part of the query.
-      if (filter.metadata) query.set('metadata', new URLSearchParams(filter.metadata).toString());
-      if (nextToken) query.set('nextToken', nextToken);
-      const { body, headers } = await this.send<SandboxInfo[]>('GET', `/v2/sandboxes?${query}`);
-      found.push(...body);
-      nextToken = (headers['x-next-token'] as string | undefined) || undefined;
-    } while (nextToken);
-    return found;
+    const query = new URLSearchParams({ state: filter.states.join(',') });
+    // The protocol encodes this value twice: as pairs, and then as a part of the query.
+    if (filter.metadata) query.set('metadata', new URLSearchParams(filter.metadata).toString());
+    return this.sendForPages<SandboxInfo>('/v2/sandboxes', query);
   }
 
   async getSandbox(id: string): Promise<SandboxInfo> {
@@ -175,11 +197,58 @@ export class Control {
     return forward ? lines : lines.reverse();
   }
 
+  /** Gives memory of an idle sandbox back to the host. Errors: `not_found`. */
+  async deactivateSandbox(id: string): Promise<Deactivation & { reclaimedBytes: number }> {
+    return (
+      await this.send<Deactivation & { reclaimedBytes: number }>('POST', `${sandboxPath(id)}/deactivate`)
+    ).body;
+  }
+
+  /** The sandbox stands still meanwhile. Errors: `not_found`, `already_exists` (the name is a template's). */
+  async createSnapshot(id: string, name?: string): Promise<SnapshotListing> {
+    const message = name === undefined ? {} : { name };
+    return (
+      await this.send<SnapshotListing>(
+        'POST',
+        `${sandboxPath(id)}/snapshots`,
+        message,
+        {},
+        SNAPSHOT_TIMEOUT_MS,
+      )
+    ).body;
+  }
+
+  /** Newest first. */
+  async listSnapshots(filter: { sandboxId?: string } = {}): Promise<SnapshotListing[]> {
+    const query = new URLSearchParams(filter.sandboxId === undefined ? {} : { sandboxID: filter.sandboxId });
+    return this.sendForPages<SnapshotListing>('/snapshots', query);
+  }
+
+  /** Machines of the host that nobody looks after. Errors: `permission_denied` for all but the operator. */
+  async listOrphans(): Promise<Orphan[]> {
+    return (await this.send<Orphan[]>('GET', '/node/orphans')).body;
+  }
+
+  /** Ends all orphans, or those named; the ids of those that are gone. Errors: `not_found` for what is no orphan. */
+  async purgeOrphans(sandboxIds?: readonly string[]): Promise<string[]> {
+    const message = sandboxIds === undefined ? {} : { sandboxIds };
+    return (await this.send<{ purged: string[] }>('POST', '/node/orphans/purge', message)).body.purged;
+  }
+
+  async recreateCgroup(): Promise<void> {
+    await this.send('POST', '/node/cgroup/recreate');
+  }
+
+  /** Errors: `failed_precondition` while something uses the slot. */
+  async cleanNetwork(slotIndex: number): Promise<void> {
+    await this.send('DELETE', `/node/networks/${slotIndex}`);
+  }
+
   async listTemplates(): Promise<TemplateListing[]> {
     return (await this.send<TemplateListing[]>('GET', '/templates')).body;
   }
 
-  /** Errors: `not_found`, `failed_precondition` while a sandbox runs from it. */
+  /** Of a template or a snapshot. Errors: `not_found`, `failed_precondition` while a sandbox runs from it. */
   async deleteTemplate(name: string): Promise<void> {
     await this.send('DELETE', `/templates/${encodeURIComponent(name)}`);
   }
@@ -221,14 +290,27 @@ export class Control {
     }
   }
 
+  private async sendForPages<Row>(path: string, query: URLSearchParams): Promise<Row[]> {
+    const found: Row[] = [];
+    query.set('limit', String(PAGE));
+    for (;;) {
+      const { body, headers } = await this.send<Row[]>('GET', `${path}?${query}`);
+      found.push(...body);
+      const nextToken = headers['x-next-token'];
+      if (typeof nextToken !== 'string' || nextToken === '') return found;
+      query.set('nextToken', nextToken);
+    }
+  }
+
   private async send<Body>(
     method: NonNullable<RequestOptions['method']>,
     path: string,
     message?: unknown,
     extraHeaders: Record<string, string> = {},
+    timeoutMs = REQUEST_TIMEOUT_MS,
   ) {
     const body = message === undefined ? undefined : Buffer.from(JSON.stringify(message));
-    const deadline = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+    const deadline = AbortSignal.timeout(timeoutMs);
     const response = await request(`${this.connection.apiUrl}${path}`, {
       method,
       headers: {

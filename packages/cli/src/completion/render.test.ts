@@ -17,6 +17,21 @@ test('bash offers commands, options and what begins like the word', async () => 
   assert.deepEqual(await complete('bash', 'sandbox', 'cr'), ['create']);
   assert.deepEqual(await complete('bash', 'sandbox', 'create', '--te'), ['--template']);
   assert.deepEqual(await complete('bash', '-v', 'sandbox', 'rm', '--ye'), ['--yes']);
+  assert.deepEqual(await complete('bash', 'sandbox', 'ls', '--or'), ['--orphan']);
+  assert.deepEqual(await complete('bash', 'sandbox', 'create', '--fr'), ['--from-snapshot']);
+  assert.deepEqual(await complete('bash', 'sandbox', 'snap'), ['snapshot']);
+  assert.deepEqual(await complete('bash', 'cgroup', ''), [
+    'recreate',
+    '--api-url',
+    '--sandbox-url',
+    '--api-key',
+    '--data-root',
+    '--ip',
+    '--port',
+    '--verbose',
+    '--help',
+  ]);
+  assert.deepEqual(await complete('bash', 'network', 'del'), ['delete', 'del']);
   const all = await complete('bash', 'template', '');
   for (const name of ['build', 'ls', 'inspect', 'delete', '--help']) assert.ok(all.includes(name), name);
 });

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Orphan } from '@sandbox-backend/protocol';
 import { FakeEnvd } from './fake-envd.ts';
 import { send, text } from './http.ts';
 
@@ -10,6 +11,7 @@ export type FakeSandbox = {
   startedAt: string;
   endAt: string;
   metadata: Record<string, string>;
+  diffSnapshots: boolean;
 };
 
 /**
@@ -20,6 +22,9 @@ export type FakeSandbox = {
 export class FakeBackend implements AsyncDisposable {
   readonly apiKey = 'e2b_0123456789abcdef';
   readonly sandboxes = new Map<string, FakeSandbox>();
+  /** By name, the sandbox that each was made from. */
+  readonly snapshots = new Map<string, string>();
+  orphans: Orphan[] = [];
   /** Every request to the REST API, as method, path and body. */
   readonly requests: { method: string; url: string; body: unknown; headers: IncomingMessage['headers'] }[] =
     [];
@@ -62,7 +67,14 @@ export class FakeBackend implements AsyncDisposable {
     const sandboxID = fields.sandboxID ?? `i${String(this.made).padStart(4, '0')}${'x'.repeat(16)}`;
     const startedAt = new Date(Date.now() + this.made).toISOString();
     const endAt = new Date(Date.now() + 300_500).toISOString();
-    const given = { templateID: 'default-sandbox', state: 'running', startedAt, endAt, metadata: {} };
+    const given = {
+      templateID: 'default-sandbox',
+      state: 'running',
+      startedAt,
+      endAt,
+      metadata: {},
+      diffSnapshots: false,
+    };
     this.sandboxes.set(sandboxID, { ...given, ...fields, sandboxID });
     return sandboxID;
   }
@@ -103,11 +115,17 @@ export class FakeBackend implements AsyncDisposable {
       });
     }
     const [, id = '', rest = ''] = /^(?:\/v2)?\/sandboxes\/([^/]+)(\/.*)?$/.exec(pathname) ?? [];
-    if (method === 'POST' && pathname === '/v2/sandboxes') return this.create(JSON.parse(body), response);
+    if (method === 'POST' && pathname === '/v2/sandboxes') {
+      return this.create(JSON.parse(body), request.headers, response);
+    }
     if (method === 'GET' && pathname === '/v2/sandboxes') return this.list(searchParams, response);
     if (method === 'GET' && pathname === '/status') return send(response, 200, this.status());
     if (method === 'GET' && pathname === '/templates') return send(response, 200, [TEMPLATE]);
     if (method === 'DELETE' && pathname === '/templates/default-sandbox') return send(response, 204);
+    if (method === 'GET' && pathname === '/snapshots') return this.listSnapshots(searchParams, response);
+    const [, snapshot = ''] = /^\/templates\/([^/]+)$/.exec(pathname) ?? [];
+    if (method === 'DELETE' && this.snapshots.delete(snapshot)) return send(response, 204);
+    if (pathname.startsWith('/node/')) return this.answerForHost(`${method} ${pathname}`, body, response);
     const sandbox = this.sandboxes.get(id);
     if (!sandbox) return send(response, 404, { code: 404, message: `Nothing is at ${pathname}` });
     if (method === 'DELETE') {
@@ -115,18 +133,32 @@ export class FakeBackend implements AsyncDisposable {
       return send(response, 204);
     }
     if (rest === '')
-      return send(response, 200, { ...this.wire(sandbox), envdAccessToken: this.envd.accessToken });
+      return send(response, 200, {
+        ...this.wire(sandbox),
+        envdAccessToken: this.envd.accessToken,
+        pathAddress: `${id}.secret`,
+      });
     if (rest === '/connect') {
       sandbox.state = 'running';
       return send(response, 200, this.wire(sandbox));
     }
+    if (rest === '/snapshots') {
+      const name = JSON.parse(body).name ?? `snapshot-${this.snapshots.size + 1}`;
+      this.snapshots.set(name, id);
+      return send(response, 201, snapshotJson(name, id));
+    }
+    if (rest === '/deactivate') return send(response, 200, DEACTIVATION);
     if (rest === '/metrics') return send(response, 200, [METRIC]);
     if (rest === '/logs') return send(response, 200, { logs: this.selectLogs(searchParams) });
     send(response, 404, { code: 404, message: `Nothing is at ${pathname}` });
   }
 
-  private create(body: { templateID: string; metadata?: Record<string, string> }, response: ServerResponse) {
-    if (body.templateID !== 'default-sandbox') {
+  private create(
+    body: { templateID: string; metadata?: Record<string, string> },
+    headers: IncomingMessage['headers'],
+    response: ServerResponse,
+  ) {
+    if (body.templateID !== 'default-sandbox' && !this.snapshots.has(body.templateID)) {
       const message = `template '${body.templateID}' not found\nBuild it first.`;
       return send(response, 404, { code: 404, message, error_code: 'not_found' });
     }
@@ -134,7 +166,13 @@ export class FakeBackend implements AsyncDisposable {
       const message = 'This host is full';
       return send(response, 429, { code: 429, message, error_code: 'resource_exhausted' });
     }
-    const sandboxID = this.addSandbox({ metadata: body.metadata ?? {} });
+    const chosen = headers['x-sandbox-id'];
+    const sandboxID = this.addSandbox({
+      templateID: body.templateID,
+      metadata: body.metadata ?? {},
+      diffSnapshots: headers['x-sandbox-diff-snapshots'] === '1',
+      ...(typeof chosen === 'string' && { sandboxID: chosen }),
+    });
     response.setHeader('Server-Timing', 'slot;dur=1.50, restore;dur=40.00, total;dur=45.00');
     send(response, 201, {
       ...this.wire(this.sandboxes.get(sandboxID)!),
@@ -158,6 +196,40 @@ export class FakeBackend implements AsyncDisposable {
     );
   }
 
+  private listSnapshots(query: URLSearchParams, response: ServerResponse) {
+    const from = Number(query.get('nextToken') ?? 0);
+    const of = query.get('sandboxID');
+    const all = [...this.snapshots].filter(([, sandboxID]) => of === null || of === sandboxID);
+    if (from + this.pageSize < all.length) response.setHeader('X-Next-Token', String(from + this.pageSize));
+    send(
+      response,
+      200,
+      all.slice(from, from + this.pageSize).map(([name, sandboxID]) => snapshotJson(name, sandboxID)),
+    );
+  }
+
+  private answerForHost(call: string, body: string, response: ServerResponse) {
+    if (call === 'GET /node/orphans') return send(response, 200, this.orphans);
+    if (call === 'POST /node/cgroup/recreate') return send(response, 204);
+    if (call === 'DELETE /node/networks/7') {
+      const message = 'The slot 7 is in use\nDelete the sandbox first.';
+      return send(response, 409, { code: 409, message, error_code: 'failed_precondition' });
+    }
+    if (call.startsWith('DELETE /node/networks/')) return send(response, 204);
+    if (call !== 'POST /node/orphans/purge')
+      return send(response, 404, { code: 404, message: `Nothing is at ${call}` });
+    const { sandboxIds } = JSON.parse(body) as { sandboxIds?: string[] };
+    const ids = this.orphans.map(({ sandboxId }) => sandboxId);
+    const missing = sandboxIds?.find((id) => !ids.includes(id));
+    if (missing !== undefined) {
+      const message = `There is no orphan ${missing}; nothing was purged`;
+      return send(response, 404, { code: 404, message, error_code: 'not_found' });
+    }
+    const purged = sandboxIds ?? ids;
+    this.orphans = this.orphans.filter(({ sandboxId }) => !purged.includes(sandboxId));
+    send(response, 200, { purged });
+  }
+
   private selectLogs(query: URLSearchParams) {
     const cursor = Number(query.get('cursor') ?? 0);
     const forward = query.get('direction') === 'forward';
@@ -166,15 +238,17 @@ export class FakeBackend implements AsyncDisposable {
   }
 
   private status() {
-    const sandboxes = [...this.sandboxes.keys()].map((sandboxId) => ({
-      sandboxId,
+    const sandboxes = [...this.sandboxes.values()].map(({ sandboxID, diffSnapshots }, index) => ({
+      sandboxId: sandboxID,
       address: '127.0.0.1',
       pid: process.pid,
+      slotIndex: index,
+      diffSnapshots,
     }));
     return { pid: process.pid, version: '0', sandboxes };
   }
 
-  private wire(sandbox: FakeSandbox) {
+  private wire({ diffSnapshots: _, ...sandbox }: FakeSandbox) {
     const size = { cpuCount: 2, memoryMB: 512, diskSizeMB: 1024, envdVersion: '0.6.13' };
     return { ...sandbox, clientID: 'fake', alias: sandbox.templateID, ...size };
   }
@@ -191,6 +265,20 @@ export class FakeBackend implements AsyncDisposable {
     await this.envd.answer(request, response);
   }
 }
+
+const snapshotJson = (name: string, sandboxID: string) => ({
+  snapshotID: `${name}:default`,
+  names: [`${name}:default`],
+  sandboxID,
+  createdAt: '2026-01-02T03:04:05Z',
+});
+
+const DEACTIVATION = {
+  beforeBytes: 100 * 2 ** 20,
+  afterBytes: 60 * 2 ** 20,
+  reclaimedBytes: 40 * 2 ** 20,
+  durationMs: 5,
+};
 
 const METRIC = {
   timestampUnix: 1_700_000_000,

@@ -3,6 +3,7 @@ import type { KeyRows } from '../../db/keys.ts';
 import type { SshKeyRows, SshTokenRows } from '../../db/ssh-keys.ts';
 import type { SandboxDeps } from '../../sandboxes/deps.ts';
 import { type PrometheusOptions, prometheusRoutes } from '../prometheus/routes.ts';
+import { hostRoutes } from './host-routes.ts';
 import { laterRoutes } from './later-routes.ts';
 import { presentedKey, routes } from './routes.ts';
 import { type SandboxRoutesOptions, sandboxRoutes } from './sandbox-routes.ts';
@@ -42,13 +43,15 @@ export function e2bApp(deps: E2bDeps, options: E2bOptions): Hono {
       startedAt: options.startedAt,
       ports: options.ports(),
       node: deps.node.describe(),
-      sandboxes: own.map(({ sandboxId, template, buildId, address, pid, startedAt }) => ({
+      sandboxes: own.map(({ sandboxId, template, buildId, address, pid, slotIndex, startedAt }) => ({
         sandboxId,
         template,
         buildId,
         address,
         pid,
+        slotIndex,
         startedAt,
+        diffSnapshots: deps.rows.find(sandboxId)?.diffSnapshots ?? false,
       })),
     });
   });
@@ -61,6 +64,7 @@ export function e2bApp(deps: E2bDeps, options: E2bOptions): Hono {
   sandboxRoutes(all, deps, options);
   snapshotRoutes(all, deps);
   templateRoutes(all, deps);
+  hostRoutes(all, deps);
   prometheusRoutes(all, deps, options);
   sshRoutes(all, deps, options.ssh);
   all.finish();

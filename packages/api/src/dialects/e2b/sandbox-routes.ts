@@ -55,8 +55,7 @@ export function sandboxRoutes({ on }: Routes, deps: SandboxDeps, options: Sandbo
         signal: c.req.raw.signal,
         traceParent: c.req.header('traceparent'),
       });
-      const cold = c.req.header('X-Sandbox-Cold') === '1';
-      const row = await createSandbox(op, deps, team.id, { ...spec, cold }).finally(() =>
+      const row = await createSandbox(op, deps, team.id, { ...spec, ...ownWishes(c) }).finally(() =>
         c.header('Server-Timing', serverTiming(op)),
       );
       return c.json(sandboxJson(row, domain), 201);
@@ -172,6 +171,16 @@ function createSpec(
     maskRequestHost: body.network?.maskRequestHost ?? undefined,
   };
 }
+
+/** What our CLI can ask for and the protocol has no field for. */
+const ownWishes = (c: Context): Partial<CreateSpec> => {
+  const sandboxId = c.req.header('X-Sandbox-Id');
+  return {
+    cold: c.req.header('X-Sandbox-Cold') === '1',
+    diffSnapshots: c.req.header('X-Sandbox-Diff-Snapshots') === '1',
+    ...(sandboxId !== undefined && { sandboxId }),
+  };
+};
 
 /** `state=running,paused` and `state=running&state=paused` say the same. */
 const joinStates = (c: Context) => {

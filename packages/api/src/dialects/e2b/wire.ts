@@ -40,6 +40,8 @@ export const listedSandboxJson = (row: SandboxRow) => ({
 export const sandboxDetailJson = (row: SandboxRow, domain: string | undefined) => ({
   ...listedSandboxJson(row),
   ...(row.accessToken && { envdAccessToken: row.accessToken }),
+  // For clients whose path is all that they can send: what follows the door's address.
+  ...(row.pathToken && { pathAddress: `${row.id}.${row.pathToken}` }),
   domain: domain ?? null,
   allowInternetAccess: row.allowInternet,
   network: {

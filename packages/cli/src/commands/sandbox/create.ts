@@ -1,5 +1,5 @@
 import { LONGEST_TIMEOUT_SECONDS } from '@sandbox-backend/sdk';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { connect } from '../../connect.ts';
 import { parseDuration } from '../../text/duration.ts';
 import { collectPair } from '../../text/pairs.ts';
@@ -7,6 +7,9 @@ import { print, printJson } from '../../text/print.ts';
 
 type Options = {
   template: string;
+  fromSnapshot?: string;
+  id?: string;
+  enableDiffSnapshot?: true;
   timeout?: number;
   metadata?: Record<string, string>;
   env?: Record<string, string>;
@@ -18,6 +21,10 @@ type Options = {
 export function declare(command: Command) {
   command
     .option('-t, --template <name>', 'what to start it from', 'default-sandbox')
+    .addOption(
+      new Option('--from-snapshot <name>', 'start it from a snapshot of a sandbox').conflicts('template'),
+    )
+    .option('--id <id>', 'its id: a UUID, or up to 40 lower-case letters and digits (default: random)')
     .option(
       '--timeout <duration>',
       'when to end it: 300s, 1h, never (default: as the server has it)',
@@ -26,6 +33,7 @@ export function declare(command: Command) {
     .option('-m, --metadata <key=value>', 'a label; can be given again', collectPair)
     .option('-e, --env <key=value>', 'a variable for every program in it; can be given again', collectPair)
     .option('--no-internet', 'let nothing in it reach the internet')
+    .option('--enable-diff-snapshot', 'recorded, and shown by ls; every snapshot is whole here')
     .option('-q, --quiet', 'print the id alone')
     .option('--json', 'print JSON')
     .action(createSandbox);
@@ -33,14 +41,17 @@ export function declare(command: Command) {
 
 async function createSandbox(options: Options, command: Command) {
   const { control } = await connect(command);
+  const template = options.fromSnapshot ?? options.template;
   const { sandboxId, phases } = await control.createSandbox({
-    template: options.template,
+    template,
+    ...(options.id !== undefined && { sandboxId: options.id }),
+    ...(options.enableDiffSnapshot && { diffSnapshots: true }),
     ...(options.timeout !== undefined && { timeoutSeconds: secondsOf(options.timeout) }),
     ...(options.metadata && { metadata: options.metadata }),
     ...(options.env && { env: options.env }),
     allowInternet: options.internet,
   });
-  if (options.json) printJson({ sandboxId, template: options.template, phases });
+  if (options.json) printJson({ sandboxId, template, phases });
   else print(options.quiet ? sandboxId : `Sandbox ${sandboxId} is running.`);
 }
 

@@ -1,10 +1,10 @@
 import { SandboxError } from '@sandbox-backend/protocol';
 import type { Command } from 'commander';
 import { connect } from '../../connect.ts';
-import { reportError } from '../../report-error.ts';
+import { forEach } from '../../for-each.ts';
 import { ANY_STATE, resolveSandboxId } from '../../resolve-id.ts';
 import { confirm } from '../../terminal/confirm.ts';
-import { print, printJson } from '../../text/print.ts';
+import { print } from '../../text/print.ts';
 
 type Options = { all?: true; yes?: true; json?: true };
 
@@ -25,22 +25,18 @@ async function deleteSandboxes(ids: string[], options: Options, command: Command
       hint: 'Give one or more ids, or --all for every sandbox.',
     });
   }
-  const deleted: string[] = [];
-  for (const text of wanted) {
-    try {
+  await forEach(wanted, options, {
+    result: 'deleted',
+    async act(text) {
       const id = await resolveSandboxId(control, text);
       // With --all, one that ended by itself meanwhile is as good as deleted.
       if (!(await control.killSandbox(id)) && !options.all) {
         throw new SandboxError('not_found', `There is no sandbox ${id}`);
       }
-      deleted.push(id);
-      if (!options.json) print(`Sandbox ${id} is deleted.`);
-    } catch (caught) {
-      process.exitCode = reportError(caught, { json: options.json === true, verbose: false });
-    }
-  }
-  if (options.json) printJson({ deleted });
-  else if (wanted.length === 0) print('There is no sandbox.');
+      return { value: id, text: `Sandbox ${id} is deleted.` };
+    },
+  });
+  if (!options.json && wanted.length === 0) print('There is no sandbox.');
 }
 
 async function allIds(

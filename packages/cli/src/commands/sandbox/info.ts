@@ -9,7 +9,7 @@ import { formatEnd, formatTime } from '../../text/time.ts';
 export function declare(command: Command) {
   command
     .argument('<id>')
-    .option('--json', 'print JSON, the access token of its envd included')
+    .option('--json', "print JSON, its access token and its address for the seed's clients included")
     .action(showSandbox);
 }
 
@@ -19,7 +19,8 @@ async function showSandbox(text: string, options: { json?: true }, command: Comm
   const info = await control.getSandbox(id);
   const machine = (await control.status())?.sandboxes?.find(({ sandboxId }) => sandboxId === id);
   if (options.json) {
-    return printJson({ ...info, ...(machine && { address: machine.address, pid: machine.pid }) });
+    const { sandboxId: _, ...known } = machine ?? { sandboxId: id };
+    return printJson({ ...info, ...known });
   }
   const metadata = Object.entries(info.metadata ?? {}).map(([key, value]) => `${key}=${value}`);
   print(
@@ -29,6 +30,7 @@ async function showSandbox(text: string, options: { json?: true }, command: Comm
       state: info.state,
       address: machine?.address,
       pid: machine && String(machine.pid),
+      network: machine?.slotIndex === undefined ? undefined : String(machine.slotIndex),
       cpus: String(info.cpuCount),
       memory: formatMebibytes(info.memoryMB),
       disk: formatMebibytes(info.diskSizeMB),

@@ -35,6 +35,32 @@ test('create sends what it was told', async () => {
   assert.deepEqual(never, { templateID: 'default-sandbox', timeout: 2 ** 31 - 1 });
 });
 
+test('create takes an id, a snapshot and the mark of the seed', async () => {
+  await using backend = await FakeBackend.start();
+  const { env } = backend;
+  const id = '0b9a2c1e-0000-4000-8000-000000000000';
+  const args = ['sandbox', 'create', '-t', 'default-sandbox', '--id', id, '--enable-diff-snapshot'];
+  assert.equal((await runCli(args, { env })).stdout, `Sandbox ${id} is running.\n`);
+  assert.match((await runCli(['sandbox', 'ls'], { env })).stdout, /ENDS +DIFFSNAPSHOT\n.* true\n$/);
+  const [row] = JSON.parse((await runCli(['sandbox', 'ls', id, '--json'], { env })).stdout);
+  assert.deepEqual([row.diffSnapshots, row.slotIndex], [true, 0]);
+
+  backend.snapshots.set('mine', id);
+  const copy = await runCli(['sandbox', 'create', '--from-snapshot', 'mine', '--json'], { env });
+  assert.equal(JSON.parse(copy.stdout).template, 'mine');
+  assert.deepEqual(backend.requests.at(-1)?.body, { templateID: 'mine' });
+
+  for (const wrong of [
+    ['--id', '../x'],
+    ['--id', ''],
+    ['-t', 'default-sandbox', '--from-snapshot', 'mine'],
+  ]) {
+    const { status, stdout } = await runCli(['sandbox', 'create', ...wrong], { env });
+    assert.deepEqual([status, stdout], [2, ''], wrong.join(' '));
+  }
+  assert.equal(backend.sandboxes.size, 2);
+});
+
 test('an error is a message and a hint on standard error, and an exit status of its own', async () => {
   await using backend = await FakeBackend.start();
   const { env } = backend;
@@ -79,7 +105,7 @@ test('ls of ids shows those it finds and fails for the rest', async () => {
   const [row, ...rest] = JSON.parse(listed.stdout);
   assert.equal(row.sandboxID, id);
   assert.deepEqual(rest, []);
-  assert.equal('envdAccessToken' in row, false);
+  assert.equal('envdAccessToken' in row || 'pathAddress' in row, false);
   assert.equal(JSON.parse(listed.stderr).error.code, 'not_found');
 });
 
