@@ -57,6 +57,7 @@ test('what the client asks for reaches the node and the detail', async () => {
     cold: true,
   });
   const detail = (await api.send('GET', `/sandboxes/${json.sandboxID}-6532622b`)).json;
+  assert.match(detail.pathAddress, new RegExp(`^${json.sandboxID}\\.[0-9a-f]{32}$`));
   assert.deepEqual(detail.metadata, { user: 'a&b=c %' });
   assert.equal(detail.allowInternetAccess, false);
   assert.deepEqual(detail.network, {
@@ -71,6 +72,7 @@ test('what the client asks for reaches the node and the detail', async () => {
     envdPort: 49983,
     accessToken: json.envdAccessToken,
     trafficToken: json.trafficAccessToken,
+    pathToken: detail.pathAddress.slice(json.sandboxID.length + 1),
     maskRequestHost: HOST_MASK,
   });
 });
@@ -171,7 +173,7 @@ for (const [what, method, path, body, status, text] of [
   ['an unknown route', 'GET', '/nothing-here', undefined, 404, /nothing-here/],
   ['another method', 'PUT', '/sandboxes/i0', undefined, 405, /GET/],
   ['a later verb', 'POST', '/sandboxes/i0/pause', {}, 501, /^Pausing a sandbox is not supported/],
-  ['a later verb', 'GET', '/snapshots', undefined, 501, /not supported/],
+  ['a later verb', 'GET', '/volumes', undefined, 501, /not supported/],
   ['a later verb', 'DELETE', '/templates/tags', undefined, 501, /not supported/],
 ] as const) {
   test(`${what} (${method} ${path}) is ${status}`, async () => {
