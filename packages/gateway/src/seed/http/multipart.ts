@@ -1,4 +1,4 @@
-import { HttpError } from './route.ts';
+import { SandboxError } from '@sandbox-backend/protocol';
 
 const MAX_HEAD_BYTES = 16 * 1024;
 const MAX_PARTS = 64;
@@ -11,19 +11,19 @@ export type Part = {
   content: AsyncGenerator<Buffer>;
 };
 
-/** Errors: `HttpError` 400 for a content type that is no form's. */
+/** Errors: `invalid_argument` for a content type that is no form's. */
 export function boundaryOf(contentType = ''): string {
   const match = /^multipart\/form-data\s*;.*?\bboundary=(?:"([^"]{1,200})"|([^\s;"]{1,200}))/is.exec(
     contentType,
   );
   const boundary = match?.[1] ?? match?.[2];
   if (boundary) return boundary;
-  throw new HttpError(400, "request Content-Type isn't multipart/form-data");
+  throw new SandboxError('invalid_argument', "request Content-Type isn't multipart/form-data");
 }
 
 /**
  * The parts of a form one after the other, of which no more is held than a chunk and a delimiter.
- * Errors: `HttpError` 400 for a body that is no form, or that ends too early.
+ * Errors: `invalid_argument` for a body that is no form, or that ends too early.
  */
 export async function* readParts(body: AsyncIterable<Buffer>, boundary: string): AsyncGenerator<Part> {
   const source = body[Symbol.asyncIterator]();
@@ -87,4 +87,4 @@ function parameter(line: string, key: string): string | undefined {
   }
 }
 
-const malformed = (what: string) => new HttpError(400, `multipart: ${what}`);
+const malformed = (what: string) => new SandboxError('invalid_argument', `multipart: ${what}`);

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { SandboxError } from '@sandbox-backend/protocol';
 import {
   connectProcess,
@@ -13,6 +13,7 @@ import type { Outlet } from '../rpc/outlet.ts';
 import type { Subscription } from '../rpc/subscription.ts';
 
 const MAX_PROGRAMS = 1024;
+const NOTES_PER_TURN = 256;
 /** A connection that breaks is not the end of the program: it is looked for again after these pauses. */
 const RECONNECT_PAUSES_MS = [100, 500, 2_000, 5_000];
 
@@ -77,7 +78,7 @@ export class ProgramTable {
     try {
       const running = await starting;
       // The answer to whoever asked for it goes first.
-      setImmediate(() => void this.follow(id, spec, running));
+      void setImmediate().then(() => this.follow(id, spec, running));
     } catch (caught) {
       this.programs.delete(id);
       throw caught;
@@ -114,8 +115,7 @@ export class ProgramTable {
       try {
         let next = await output.next();
         for (; !next.done; next = await output.next()) {
-          this.tell(id, spec.describe(next.value));
-          await this.room(id);
+          await this.tellInTurns(id, spec.describe(next.value));
         }
         exitCode = next.value.exitCode;
       } catch {
@@ -138,6 +138,15 @@ export class ProgramTable {
       }
     }
     return undefined;
+  }
+
+  /** A chunk may hold a million lines: others get their turn between, and slow readers their time. */
+  private async tellInTurns(id: string, notes: readonly Note[]): Promise<void> {
+    for (let at = 0; at < notes.length; at += NOTES_PER_TURN) {
+      if (at > 0) await setImmediate();
+      this.tell(id, notes.slice(at, at + NOTES_PER_TURN));
+      await this.room(id);
+    }
   }
 
   private tell(id: string, notes: readonly Note[]): void {

@@ -23,8 +23,7 @@ export function parseMessage(text: string): RpcMessage {
   } catch (caught) {
     return single({ id: 'null', error: parseError((caught as Error).message) });
   }
-  // Numbers are read as their text, so that an id of any size comes back as it came.
-  const exact: unknown = text.length <= VERBATIM_LENGTH ? JSON.parse(text, keepNumbers) : undefined;
+  const exact = readNumbersAsText(text);
   if (!Array.isArray(message)) {
     const request = readRequest(message, exact);
     return { isBatch: false, requests: request ? [request] : [] };
@@ -56,6 +55,16 @@ function readId(id: unknown, exact: unknown): string | undefined {
   if (typeof id === 'object' && id !== null) return '';
   if (typeof id === 'number' && exact instanceof NumberText) return exact.text;
   return JSON.stringify(id);
+}
+
+/** The message once more, so that an id of any size comes back as it came; undefined when that is too much. */
+function readNumbersAsText(text: string): unknown {
+  if (text.length > VERBATIM_LENGTH) return undefined;
+  try {
+    return JSON.parse(text, keepNumbers);
+  } catch {
+    return undefined; // to walk through it takes more stack than there is
+  }
 }
 
 class NumberText {

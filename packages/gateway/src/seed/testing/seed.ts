@@ -105,28 +105,26 @@ export type Message = any;
 export async function connectRpc(httpUrl: string, options: { perMessageDeflate?: boolean } = {}) {
   const socket = new WebSocket(`${httpUrl.replace('http', 'ws')}/ws`, options);
   const heard: Message[] = [];
-  let wake = () => {};
+  const waiting = new Set<() => void>();
+  const wake = () => {
+    for (const resolve of waiting) resolve();
+    waiting.clear();
+  };
   socket.on('message', (data) => {
     heard.push(JSON.parse(String(data)));
     wake();
   });
-  socket.on('close', () => wake());
+  socket.on('close', wake);
   await once(socket, 'open');
   let lastId = 0;
 
   /** Resolves with the first thing heard that fits; fails when the connection ends first. */
   const hear = async (fits: (message: Message) => boolean): Promise<Message> => {
-    for (;;) {
-      const found = heard.find(fits);
-      if (found) return found;
+    for (let at = 0; ; ) {
+      if (at > heard.length) at = 0; // a test has thrown away what was heard
+      for (; at < heard.length; at++) if (fits(heard[at])) return heard[at];
       if (socket.readyState === WebSocket.CLOSED) throw new Error('the connection ended first');
-      await new Promise<void>((resolve) => {
-        const before = wake;
-        wake = () => {
-          before();
-          resolve();
-        };
-      });
+      await new Promise<void>((resolve) => waiting.add(resolve));
     }
   };
   const ask = (method: string, ...params: unknown[]): Promise<Message> => {
