@@ -10,13 +10,16 @@ type Options = {
   fromSnapshot?: string;
   id?: string;
   enableDiffSnapshot?: true;
-  timeout?: number;
+  timeout: number;
   metadata?: Record<string, string>;
   env?: Record<string, string>;
   internet: boolean;
   quiet?: true;
   json?: true;
 };
+
+/** A person comes back to it later than a program does, whose default is the server's. */
+const DEFAULT_LIFE_MS = 3 * 3600_000;
 
 export function declare(command: Command) {
   command
@@ -25,10 +28,10 @@ export function declare(command: Command) {
       new Option('--from-snapshot <name>', 'start it from a snapshot of a sandbox').conflicts('template'),
     )
     .option('--id <id>', 'its id: a UUID, or up to 40 lower-case letters and digits (default: random)')
-    .option(
-      '--timeout <duration>',
-      'when to end it: 300s, 1h, never (default: as the server has it)',
-      parseDuration,
+    .addOption(
+      new Option('--timeout <duration>', 'when to end it: 300s, 1h, never')
+        .argParser(parseDuration)
+        .default(DEFAULT_LIFE_MS, '3h'),
     )
     .option('-m, --metadata <key=value>', 'a label; can be given again', collectPair)
     .option('-e, --env <key=value>', 'a variable for every program in it; can be given again', collectPair)
@@ -46,7 +49,7 @@ async function createSandbox(options: Options, command: Command) {
     template,
     ...(options.id !== undefined && { sandboxId: options.id }),
     ...(options.enableDiffSnapshot && { diffSnapshots: true }),
-    ...(options.timeout !== undefined && { timeoutSeconds: secondsOf(options.timeout) }),
+    timeoutSeconds: secondsOf(options.timeout),
     ...(options.metadata && { metadata: options.metadata }),
     ...(options.env && { env: options.env }),
     allowInternet: options.internet,

@@ -48,7 +48,7 @@ test('create takes an id, a snapshot and the mark of the seed', async () => {
   backend.snapshots.set('mine', id);
   const copy = await runCli(['sandbox', 'create', '--from-snapshot', 'mine', '--json'], { env });
   assert.equal(JSON.parse(copy.stdout).template, 'mine');
-  assert.deepEqual(backend.requests.at(-1)?.body, { templateID: 'mine' });
+  assert.deepEqual(backend.requests.at(-1)?.body, { templateID: 'mine', timeout: 3 * 3600 });
 
   for (const wrong of [
     ['--id', '../x'],
