@@ -73,6 +73,25 @@ test('an image from scratch becomes a disk with the free space asked for, and is
   await assertNothingUnfinished(cacheDir);
 });
 
+test('files beside the image are on the disk, and another content is another disk', { skip }, async () => {
+  await using work = await folder();
+  const layout = join(work.path, 'image');
+  const cacheDir = join(work.path, 'cache');
+  const files = join(work.path, 'files');
+  await makeOciLayout(layout, await scratchImage());
+  await mkdir(join(files, 'home/user'), { recursive: true });
+  await writeFile(join(files, 'home/user/tool'), 'first', { mode: 0o755 });
+  const build = () => buildRootfs(op(), spec(layout, { files }), { cacheDir });
+  const made = await build();
+  assert.equal(await debugfs(made.path, 'cat /home/user/tool'), 'first');
+  assert.match(await debugfs(made.path, 'stat /home/user/tool'), /Mode:\s+0755[\s\S]*User:\s+1000/);
+  assert.equal((await build()).cached, true);
+  await writeFile(join(files, 'home/user/tool'), 'second');
+  const changed = await build();
+  assert.equal(await debugfs(changed.path, 'cat /home/user/tool'), 'second');
+  assert.notEqual(changed.key, (await buildRootfs(op(), spec(layout), { cacheDir })).key);
+});
+
 test('with an overlay the disk is packed, and the upper layer has the free space', { skip }, async () => {
   await using work = await folder();
   const layout = join(work.path, 'image');

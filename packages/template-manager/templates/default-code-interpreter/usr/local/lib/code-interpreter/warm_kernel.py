@@ -46,8 +46,8 @@ def main():
     # Python looks there only if the folder is there when it starts; `pip install` puts packages into it.
     os.makedirs(site.getusersitepackages(), exist_ok=True)
     wait_for_server()
-    session = post("/api/sessions", {"path": "default", "name": "default", "type": "notebook", "kernel": {"name": "python3"}})
-    kernel = session["kernel"]["id"]
+    wanted = {"path": "default", "name": "default", "type": "notebook", "kernel": {"name": "python3"}}
+    kernel = post("/api/sessions", wanted)["kernel"]["id"]
     for _ in range(2):
         asyncio.run(asyncio.wait_for(execute(kernel, WARM_UP), PATIENCE_S))
     aside = KERNEL_ID.with_suffix(".new")
@@ -80,10 +80,27 @@ async def execute(kernel, code):
     """Runs code as a client would, without counting it as a cell; raises when it fails."""
     socket = await websocket_connect(f"ws://{SERVER}/api/kernels/{kernel}/channels")
     message_id = uuid.uuid4().hex
-    header = {"msg_id": message_id, "msg_type": "execute_request", "session": uuid.uuid4().hex, "username": "", "version": "5.3"}
-    content = {"code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
-    message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell", "buffers": []}
-    await socket.write_message(json.dumps(message))
+    request = {
+        "channel": "shell",
+        "header": {
+            "msg_id": message_id,
+            "msg_type": "execute_request",
+            "session": uuid.uuid4().hex,
+            "username": "",
+            "version": "5.3",
+        },
+        "parent_header": {},
+        "metadata": {},
+        "content": {
+            "code": code,
+            "silent": False,
+            "store_history": False,
+            "user_expressions": {},
+            "allow_stdin": False,
+        },
+        "buffers": [],
+    }
+    await socket.write_message(json.dumps(request))
     replied = idle = False
     while not (replied and idle):
         text = await socket.read_message()
