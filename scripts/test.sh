@@ -8,6 +8,10 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
 
+# Clients that the tests use beside the project's own; `ensurepip` is what Debian has in a package of its own.
+needed="$needed ssh:openssh-client sftp:openssh-client rsync:rsync zsh:zsh"
+python3 -c 'import ensurepip, venv' 2>/dev/null || needed="$needed python3-with-venv:python3-venv"
+
 kind=${1-all}
 require_host
 install_packages
