@@ -19,12 +19,15 @@ export function forwardRemote(visitor: Visitor): void {
   gone.addEventListener('abort', () => {
     for (const control of listeners.values()) control.destroy();
   });
+  let opening = 0;
   const key = (bindAddr: string, port: number) => `${bindAddr} ${port}`;
 
   const listen = async ({ bindAddr, bindPort }: TcpipBindInfo): Promise<number | undefined> => {
-    if (listeners.size >= MAX_LISTENERS || listeners.has(key(bindAddr, bindPort))) return undefined;
+    if (listeners.size + opening >= MAX_LISTENERS || listeners.has(key(bindAddr, bindPort))) return undefined;
     if (bindPort !== 0 && bindPort < FIRST_FREE_PORT && visitor.login.user !== 'root') return undefined;
+    opening += 1;
     const opened = await askEnvd(route, `LISTEN ${bindPort}`, gone, tunnelPort);
+    opening -= 1;
     if (!opened) return undefined;
     const { answer, socket } = opened;
     const port = Number(answer);

@@ -5,12 +5,13 @@ import type { Visitor } from './visitor.ts';
 
 /** Joins a forwarding's channel and a connection of the guest; either way may end first. Resolves when both are closed. */
 export async function joinChannel(
-  { entrance, gone }: Visitor,
+  { entrance, gone, channels }: Visitor,
   channel: ServerChannel,
   socket: Socket,
 ): Promise<void> {
   const over = new AbortController();
   const end = () => over.abort();
+  channels.watch(channel);
   channel.on('error', end);
   channel.on('close', end);
   socket.on('close', end);

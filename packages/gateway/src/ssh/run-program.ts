@@ -40,10 +40,10 @@ export async function runProgram(
   held.defer(() => stop.abort());
   try {
     const running = await envd.start(program, { user: login.user, signal: stop.signal });
-    const quietly = (sending: Promise<void>) => void sending.catch(() => {}); // it has ended
+    const resize = lastOnly<TerminalSize>((size) => envd.resize(running.pid, size));
     onStart({
-      resize: (size) => program.terminal && quietly(envd.resize(running.pid, size)),
-      signal: (name) => quietly(signalProgram(envd, running.pid, name)),
+      resize: (size) => program.terminal && resize(size),
+      signal: lastOnly((name) => signalProgram(envd, running.pid, name)),
     });
     held.use(hangUpWhen(gone, envd, running.pid, program.terminal !== undefined, stop));
     const input = passInput(visitor, channel, running.pid, program.terminal ? 'pty' : 'stdin', gone);
@@ -59,6 +59,24 @@ export async function runProgram(
   } catch (caught) {
     if (!gone.aborted) await fail(visitor, channel, program, caught, gone);
   }
+}
+
+/** Does one after the other; of those that come meanwhile only the last. That the program has ended is no failure. */
+function lastOnly<T>(act: (value: T) => Promise<void>): (value: T) => void {
+  let next: { value: T } | undefined;
+  let busy = false;
+  const run = async () => {
+    busy = true;
+    for (let now = next; now; now = next) {
+      next = undefined;
+      await act(now.value).catch(() => {});
+    }
+    busy = false;
+  };
+  return (value) => {
+    next = { value };
+    if (!busy) void run();
+  };
 }
 
 async function passInput(

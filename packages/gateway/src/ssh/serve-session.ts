@@ -50,6 +50,7 @@ export function serveSession(visitor: Visitor, session: Session, done: () => voi
     started = true;
     const channel = accept();
     channel.on('error', () => {}); // 'close' of the session follows
+    visitor.channels.watch(channel);
     const run = async () => {
       const user = await findGuestUser(visitor.envd, visitor.login.user);
       const program = plan(user);
@@ -79,7 +80,7 @@ export function serveSession(visitor: Visitor, session: Session, done: () => voi
     gone.abort();
     if (started) return;
     end();
-    if (!visitor.channels.countUnused()) visitor.entrance.destroy();
+    visitor.channels.countUnused();
   });
 
   let ended = false;
@@ -91,9 +92,10 @@ export function serveSession(visitor: Visitor, session: Session, done: () => voi
   };
 }
 
+/** A client without a terminal of its own says 0. */
 const sizeOf = ({ cols, rows }: PseudoTtyInfo | WindowChangeInfo): TerminalSize => ({
-  cols: Math.min(Math.max(cols, 1), 0xffff),
-  rows: Math.min(Math.max(rows, 1), 0xffff),
+  cols: Math.min(cols || 80, 0xffff),
+  rows: Math.min(rows || 24, 0xffff),
 });
 
 /** By these programs tell that somebody is there from afar. */

@@ -38,7 +38,7 @@ export function serveVisitor(
     route,
     envd,
     gone: gone.signal,
-    channels: countChannels(),
+    channels: countChannels(entrance),
     tunnelPort,
     work(done) {
       const settled = done

@@ -40,6 +40,7 @@ const MAX_PER_SANDBOX = 32;
 /** Of those that have not logged in yet; a client costs a key exchange. */
 const MAX_STRANGERS = 100;
 const MAX_STRANGERS_PER_ADDRESS = 30;
+const FAREWELL_MS = 3000;
 const KEEP_ALIVE_MS = 30_000;
 const KEEP_ALIVES = 4;
 
@@ -70,6 +71,8 @@ export async function startSshGateway(options: SshGatewayOptions): Promise<SshGa
     entrances.set(entrance, guest);
     const deadline = setTimeout(() => entrance.destroy(), loginMs);
     entrance.on('error', () => {});
+    // A client that has been told to go has a moment to read why.
+    entrance.on('finish', () => setTimeout(() => entrance.destroy(), FAREWELL_MS).unref());
     entrance.on('close', () => {
       clearTimeout(deadline);
       entrances.delete(entrance);

@@ -1,6 +1,6 @@
 import { Agent } from 'node:http';
 import { Envd } from '@sandbox-backend/sdk';
-import type { Connection } from 'ssh2';
+import type { Connection, ServerChannel } from 'ssh2';
 import type { RunningRoute } from '../link.ts';
 import type { Entrance } from './entrance.ts';
 import type { Login } from './login.ts';
@@ -24,18 +24,27 @@ export type Visitor = {
 const MAX_CHANNELS = 64;
 /** The protocol's code keeps a little of each session that was closed before it was used. */
 const MAX_UNUSED = 1000;
+/** Twice what a client may send before it is told that there is room. */
+const MAX_UNREAD_BYTES = 4 * 1024 * 1024;
 
 export type Channels = {
   /** False when there are too many. */
   take(): boolean;
   give(): void;
-  /** A session has come and gone without a program; false when that has happened too often. */
-  countUnused(): boolean;
+  /** Holds the channel, until it closes, to what its window allows: the protocol's code does not. */
+  watch(channel: ServerChannel): void;
+  /** A session has come and gone without a program. */
+  countUnused(): void;
 };
 
-export function countChannels(): Channels {
+/** Keeps a client within its bounds, and ends the connection of one that breaks the rules. */
+export function countChannels(entrance: Entrance): Channels {
+  const watched = new Set<ServerChannel>();
   let open = 0;
   let unused = 0;
+  entrance.on('data', () => {
+    for (const channel of watched) if (channel.readableLength > MAX_UNREAD_BYTES) entrance.destroy();
+  });
   return {
     take() {
       if (open >= MAX_CHANNELS) return false;
@@ -45,7 +54,14 @@ export function countChannels(): Channels {
     give() {
       open -= 1;
     },
-    countUnused: () => ++unused <= MAX_UNUSED,
+    watch(channel) {
+      watched.add(channel);
+      channel.once('close', () => watched.delete(channel));
+    },
+    countUnused() {
+      unused += 1;
+      if (unused > MAX_UNUSED) entrance.destroy();
+    },
   };
 }
 
