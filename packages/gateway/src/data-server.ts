@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -9,11 +8,6 @@ import { badRequest, Refusal, refuse } from './refusal.ts';
 import { answerOn } from './upgrade.ts';
 
 export type DataServerOptions = {
-  /** How the door is called in errors. */
-  name: string;
-  listen: { host: string; port: number };
-  /** The setting by which its address is chosen. */
-  setting: string;
   /** Both answer the request, or throw the refusal to answer with. */
   onRequest(req: IncomingMessage, res: ServerResponse): void;
   onUpgrade(req: IncomingMessage, socket: Socket, head: Buffer): void;
@@ -67,22 +61,6 @@ export function createDataServer({ onRequest, onUpgrade }: DataServerOptions): S
     else socket.destroy();
   });
   return server;
-}
-
-/** Errors: `failed_precondition` when the address is in use or not this host's. */
-export async function listenOn(server: Server, options: DataServerOptions): Promise<void> {
-  const { host, port } = options.listen;
-  server.listen(port, host);
-  try {
-    await once(server, 'listening');
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    const why = code === 'EADDRINUSE' ? 'is in use' : `cannot be listened on (${code})`;
-    throw new SandboxError('failed_precondition', `The address ${host}:${port} of ${options.name} ${why}`, {
-      cause,
-      hint: `Set ${options.setting} to another address, or end the process that uses this one.`,
-    });
-  }
 }
 
 function report(caught: unknown): unknown {

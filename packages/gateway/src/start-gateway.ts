@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { listen } from '@sandbox-backend/kit';
 import { admit, type Resolve } from './admit.ts';
-import { createDataServer, type DataServerOptions, listenOn } from './data-server.ts';
+import { createDataServer, type DataServerOptions } from './data-server.ts';
 import { forward } from './forward.ts';
 import type { DialLoopback } from './link.ts';
 import { createLinks } from './links.ts';
@@ -38,9 +39,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     return { target, link: links.to(route) };
   };
   const serverOptions: DataServerOptions = {
-    name: 'the gateway',
-    listen: options.listen,
-    setting: 'SANDBOX_GATEWAY_LISTEN',
     onRequest(req, res) {
       const { target, link } = enter(req);
       forward(link, target, req, res);
@@ -51,9 +49,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
   };
   const server = createDataServer(serverOptions);
-  await listenOn(server, serverOptions);
+  const address = await listen(server, {
+    ...options.listen,
+    name: 'the gateway',
+    setting: 'SANDBOX_GATEWAY_LISTEN',
+  });
   return {
-    address: server.address() as AddressInfo,
+    address,
     drop: links.drop,
     async close() {
       const closed = once(server, 'close');

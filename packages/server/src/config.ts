@@ -1,5 +1,6 @@
+import type { BlockList } from 'node:net';
+import { networkList } from '@sandbox-backend/kit';
 import { type HostConfig, invalidSetting, readCount, readHostConfig } from '@sandbox-backend/machines';
-import { networkList } from './networks.ts';
 
 import { type OtlpConfig, readOtlpConfig } from './telemetry/config.ts';
 
@@ -9,7 +10,7 @@ export type ServerConfig = HostConfig & {
   api: Address;
   gateway: Address;
   /** The seed's control plane (gRPC) and data plane, whose clients cannot send credentials. */
-  seed: { control: Address | undefined; proxy: Address | undefined; clients: string[] };
+  seed: { control: Address | undefined; proxy: Address | undefined; clients: BlockList };
   ssh: Address | undefined;
   /** Warm machines kept for each of the builds used last. */
   warmMachines: number;
@@ -32,7 +33,7 @@ export function readConfig(env: NodeJS.ProcessEnv): ServerConfig {
     seed: {
       control: door(env, 'SANDBOX_SEED_CONTROL_LISTEN', '127.0.0.1:5000'),
       proxy: door(env, 'SANDBOX_SEED_PROXY_LISTEN', '127.0.0.1:6666'),
-      clients: readNetworks(env.SANDBOX_SEED_CLIENTS ?? '127.0.0.0/8,::1/128'),
+      clients: readNetworks(env, 'SANDBOX_SEED_CLIENTS', '127.0.0.0/8,::1/128'),
     },
     ssh: door(env, 'SANDBOX_SSH_LISTEN', '127.0.0.1:2222'),
     warmMachines: readCount(env, 'SANDBOX_WARM_MACHINES', 1),
@@ -49,13 +50,13 @@ function door(env: NodeJS.ProcessEnv, name: string, fallback: string): Address |
   return env[name] === 'off' ? undefined : address(env, name, fallback);
 }
 
-function readNetworks(text: string): string[] {
-  const networks = text
-    .split(',')
-    .map((network) => network.trim())
-    .filter(Boolean);
-  networkList(networks); // refuses what is none
-  return networks;
+function readNetworks(env: NodeJS.ProcessEnv, name: string, fallback: string): BlockList {
+  const text = env[name] ?? fallback;
+  try {
+    return networkList(text.split(',').filter(Boolean));
+  } catch {
+    throw invalidSetting(name, text, 'networks in CIDR form, with commas between');
+  }
 }
 
 function address(env: NodeJS.ProcessEnv, name: string, fallback: string): Address {

@@ -9,7 +9,6 @@ import { SandboxError } from '@sandbox-backend/protocol';
 import packageJson from '../package.json' with { type: 'json' };
 import type { ServerConfig } from './config.ts';
 import { type DoorKeeper, openDataDoors } from './data-doors.ts';
-import { networkList } from './networks.ts';
 import { startTelemetry } from './telemetry/start-telemetry.ts';
 
 /** Where the server listens; a door that is switched off has none. */
@@ -86,7 +85,7 @@ export async function startServer(config: ServerConfig): Promise<Server> {
     const seedControl = doors.adopt(
       await startSeedControl({
         listen: config.seed.control,
-        clients: networkList(config.seed.clients),
+        clients: config.seed.clients,
         deps: api.deps,
         teamId: team.teamId,
       }),

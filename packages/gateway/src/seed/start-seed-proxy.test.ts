@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import test from 'node:test';
+import { networkList } from '@sandbox-backend/kit';
 import { WebSocket, WebSocketServer } from 'ws';
 import { read, send, sendRaw, startGuest } from '../testing/guest.ts';
 import { ID, PRIVATE_IP, startTestDoor, TOKEN } from './testing/seed.ts';
@@ -118,7 +119,10 @@ test('a client from another network is told so, and nothing that it sends is rea
     asked++;
     return undefined;
   };
-  await using door = await startTestDoor({}, { clients: ['10.0.0.0/8', '127.0.0.2', 'fd00::/8'], resolve });
+  await using door = await startTestDoor(
+    {},
+    { clients: networkList(['10.0.0.0/8', '127.0.0.2', 'fd00::/8']), resolve },
+  );
   const request = `GET /${PRIVATE_IP}/80/ HTTP/1.1\r\nHost: x\r\n\r\n`;
   assert.match(await sendRaw(door.port, request), /^HTTP\/1\.1 403 /);
   assert.match(await sendRaw(door.port, ''), /^HTTP\/1\.1 403 /, 'without a request, too');
@@ -131,14 +135,9 @@ test('a client from another network is told so, and nothing that it sends is rea
 });
 
 test('nobody may come in when no network may', async () => {
-  await using door = await startTestDoor({}, { clients: [] });
+  await using door = await startTestDoor({}, { clients: networkList([]) });
   assert.match(await sendRaw(door.port, ''), /^HTTP\/1\.1 403 /);
 });
-
-for (const network of ['10.0.0.0/33', '::1/129', 'localhost', '10.0.0/8', '', '10.0.0.0/', '1.2.3.4/-1']) {
-  test(`${JSON.stringify(network)} is not a network`, () =>
-    assert.rejects(startTestDoor({}, { clients: [network] }), { code: 'invalid_argument' }));
-}
 
 test('an address in use is named, with its setting', async () => {
   await using door = await startTestDoor();

@@ -1,9 +1,10 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo, BlockList, Socket } from 'node:net';
+import { isListed, listen } from '@sandbox-backend/kit';
 import type { Resolve } from '../admit.ts';
-import { createDataServer, type DataServerOptions, listenOn } from '../data-server.ts';
+import { createDataServer, type DataServerOptions } from '../data-server.ts';
 import { forward } from '../forward.ts';
 import type { DialLoopback, RunningRoute } from '../link.ts';
 import { createLinks } from '../links.ts';
@@ -11,16 +12,16 @@ import { portNotOpen, sandboxNotFound } from '../refusal.ts';
 import { ENVD_PORT } from '../target.ts';
 import { dialThroughEnvd } from '../tunnel.ts';
 import { upgrade } from '../upgrade.ts';
-import { allowNetworks, turnAway } from './admit-client.ts';
 import { answerHttp } from './http/route.ts';
 import { readSeedPath, type SeedTarget } from './read-path.ts';
 import { acceptRpc } from './rpc/accept.ts';
 import { seedSandboxOf } from './sandbox.ts';
+import { turnAway } from './turn-away.ts';
 
 export type SeedProxyOptions = {
   listen: { host: string; port: number };
-  /** Networks whose clients may come in, as CIDR; nobody else may. */
-  clients: readonly string[];
+  /** Networks whose clients may come in; nobody else may. */
+  clients: BlockList;
   /** What is known of a sandbox; asked on every request, so it must be quick. */
   resolve: Resolve;
   dialLoopback?: DialLoopback;
@@ -40,21 +41,16 @@ export const SEED_ENVD_PORT = 49982;
 
 /**
  * The data plane of the seed's clients: `/<privateIP>/<port>/…`, where `privateIP` is the id and the secret of
- * a sandbox. Errors: `failed_precondition` when the address is in use or not this host's, `invalid_argument`
- * for a network that is none.
+ * a sandbox. Errors: `failed_precondition` when the address is in use or not this host's.
  */
 export async function startSeedProxy(options: SeedProxyOptions): Promise<SeedProxy> {
   const { dialLoopback = dialThroughEnvd, maxConnections = 4096 } = options;
-  const isAllowed = allowNetworks(options.clients);
   const links = createLinks({ dialLoopback, maxConnections });
   const enter = (req: IncomingMessage) => {
     const target = readSeedPath(req);
     return { target, link: links.to(admit(target, options.resolve)) };
   };
   const serverOptions: DataServerOptions = {
-    name: "the seed's data plane",
-    listen: options.listen,
-    setting: 'SANDBOX_SEED_PROXY_LISTEN',
     onRequest(req, res) {
       const { target, link } = enter(req);
       if (target.port === SEED_ENVD_PORT) answerHttp(seedSandboxOf(link), target.path, req, res);
@@ -69,12 +65,16 @@ export async function startSeedProxy(options: SeedProxyOptions): Promise<SeedPro
   const server = createDataServer(serverOptions);
   const [serve] = server.listeners('connection') as [(socket: Socket) => void];
   server.removeAllListeners('connection').on('connection', (socket: Socket) => {
-    if (isAllowed(socket.remoteAddress)) serve.call(server, socket);
+    if (isListed(options.clients, socket.remoteAddress)) serve.call(server, socket);
     else turnAway(socket);
   });
-  await listenOn(server, serverOptions);
+  const address = await listen(server, {
+    ...options.listen,
+    name: "the seed's data plane",
+    setting: 'SANDBOX_SEED_PROXY_LISTEN',
+  });
   return {
-    address: server.address() as AddressInfo,
+    address,
     drop: links.drop,
     async close() {
       const closed = once(server, 'close');

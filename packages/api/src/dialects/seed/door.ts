@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, type BlockList, createServer, type Socket } from 'node:net';
-import { log } from '@sandbox-backend/kit';
-import { SandboxError } from '@sandbox-backend/protocol';
+import { isListed, listen, log } from '@sandbox-backend/kit';
 
 export type Door = { address: AddressInfo; close(): Promise<void> };
 
@@ -17,7 +16,7 @@ export async function openDoor(
   options: { listen: { host: string; port: number }; clients: BlockList; setting: string },
   accept: (socket: Socket) => void,
 ): Promise<Door> {
-  const { listen, clients, setting } = options;
+  const { listen: at, clients, setting } = options;
   const sockets = new Set<Socket>();
   let spokeAt = -Infinity;
   const refuse = (socket: Socket) => {
@@ -29,25 +28,15 @@ export async function openDoor(
   };
   const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
     socket.on('error', () => socket.destroy());
-    if (!isClient(socket, clients)) return refuse(socket);
+    if (!isListed(clients, socket.remoteAddress)) return refuse(socket);
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
     accept(socket);
   });
   server.maxConnections = MOST_CONNECTIONS;
-  server.listen(listen.port, listen.host);
-  try {
-    await once(server, 'listening');
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    const why = code === 'EADDRINUSE' ? 'is in use' : `cannot be listened on (${code})`;
-    throw new SandboxError('failed_precondition', `The address ${listen.host}:${listen.port} ${why}`, {
-      cause,
-      hint: `Set ${setting} to another address, or end the process that uses this one.`,
-    });
-  }
+  const address = await listen(server, { ...at, name: "the seed's control plane", setting });
   return {
-    address: server.address() as AddressInfo,
+    address,
     async close() {
       const closed = once(server, 'close');
       server.close();
@@ -55,10 +44,4 @@ export async function openDoor(
       await closed;
     },
   };
-}
-
-/** An IPv4 client of a socket that takes both kinds comes as an IPv6 one; the list knows it all the same. */
-function isClient({ remoteAddress, remoteFamily }: Socket, clients: BlockList): boolean {
-  const [address] = remoteAddress?.split('%') ?? [];
-  return address !== undefined && clients.check(address, remoteFamily === 'IPv6' ? 'ipv6' : 'ipv4');
 }

@@ -4,6 +4,7 @@ import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { networkList } from '@sandbox-backend/kit';
 import type { SandboxRoute } from '@sandbox-backend/protocol';
 import { WebSocket } from 'ws';
 import type { RunningRoute } from '../../link.ts';
@@ -28,7 +29,7 @@ export async function startTestDoor(
   ]);
   const door = await startSeedProxy({
     listen: { host: '127.0.0.1', port: 0 },
-    clients: ['127.0.0.0/8'],
+    clients: networkList(['127.0.0.0/8']),
     resolve: (id) => known.get(id),
     dialLoopback: async () => undefined,
     ...options,
