@@ -190,6 +190,16 @@ const anyEntry = fc
   .map(({ path, target, type }) => entry(path, type, { target }));
 const anyLayers = fc.array(fc.array(anyEntry, { maxLength: 12 }), { maxLength: 4 });
 
+test('a folder with the name of a whiteout is refused, also when a link leads to it', () => {
+  const link = entry('a', 'symlink', { target: '.wh.b' });
+  for (const entries of [[entry('.wh.b/c', 'file')], [link, entry('a/c', 'file')]]) {
+    assert.throws(() => flatten([entries]), {
+      code: 'invalid_argument',
+      message: /which hides another file/,
+    });
+  }
+});
+
 test('whatever the layers: every parent is a folder of the tree, or the image is refused', () => {
   let flattened = 0;
   fc.assert(

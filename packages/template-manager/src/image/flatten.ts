@@ -12,12 +12,12 @@ import {
   splitPath,
   type Tree,
   type TreeLimits,
+  WHITEOUT,
 } from './tree.ts';
 
 /** A member of a layer: its place in the layer, and its content where that was kept. */
 export type LayerEntry = TarEntry & { member: number; data?: Buffer };
 
-const WHITEOUT = '.wh.';
 const OPAQUE = '.wh..wh..opq';
 /** What Linux can represent; the last user and group number means "none". */
 const MAX = { id: 2 ** 32 - 2, target: 4095, major: 2 ** 12 - 1, minor: 2 ** 20 - 1 };

@@ -31,6 +31,9 @@ export type TreeLimits = { nodes: number; pathBytes: number };
 
 export const TREE_LIMITS: TreeLimits = { nodes: 2_000_000, pathBytes: 4096 };
 
+/** How the names begin by which a layer hides what lies below it; nothing else is called so. */
+export const WHITEOUT = '.wh.';
+
 const NAME_BYTES = 255;
 const SYMLINK_HOPS = 255;
 const RESOLVE_STEPS = 16_384;
@@ -149,6 +152,8 @@ function walk(tree: Tree, names: readonly string[], { make }: { make: boolean })
       pending.push(...child.target.split('/').reverse());
     } else if (make) {
       if (stack.length * 2 > tree.limits.pathBytes) throw invalid('its folders are nested too deep');
+      if (name.startsWith(WHITEOUT))
+        throw invalid(`a folder is called ${JSON.stringify(toText(name))}, which hides another file`);
       const made = makeDirectory();
       place(tree, here, name, made);
       stack.push(made);
