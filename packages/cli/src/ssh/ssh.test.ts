@@ -33,7 +33,8 @@ test('the names of sandboxes, and no others, go through our proxy', {
   await mkdir(join(folder.path, '.ssh/sandbox-backend'), { recursive: true });
   const file = join(folder.path, '.ssh/sandbox-backend/config');
   await writeFile(file, renderConfig(setup(folder.path)));
-  const settings = (name: string) => execFileSync('ssh', ['-F', file, '-G', name], { encoding: 'utf8', stdio: 'pipe' });
+  const settings = (name: string) =>
+    execFileSync('ssh', ['-F', file, '-G', name], { encoding: 'utf8', stdio: 'pipe' });
   for (const name of [
     'i9e2fwdyo7ivs057pto3k',
     '0b9c2f6e-5b5e-4c8e-9f0a-1234567890ab',

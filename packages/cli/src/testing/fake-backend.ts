@@ -89,9 +89,11 @@ export class FakeBackend implements AsyncDisposable {
 
   private listen(handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>) {
     const server = createServer((request, response) => {
-      handle(request, response).catch((error: unknown) =>
-        send(response, 500, { code: 500, message: String(error) }),
-      );
+      handle(request, response).catch((error: unknown) => {
+        if (response.headersSent)
+          response.destroy(); // the client went while it was answered
+        else send(response, 500, { code: 500, message: String(error) });
+      });
     });
     this.servers.push(server);
     return new Promise<string>((resolve) => {
