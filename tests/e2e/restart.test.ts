@@ -73,7 +73,7 @@ test('what a build held that was killed is freed by the next start of the server
       stdio: 'ignore',
     },
   );
-  for (let round = 0; round < 600 && holdings().processes.length === 0; round++) await sleep(50);
+  for (let round = 0; round < 6000 && holdings().processes.length === 0; round++) await sleep(50);
   builder.kill('SIGKILL');
   await once(builder, 'close');
   assert.notDeepEqual(holdings(), empty);
