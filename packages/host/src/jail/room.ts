@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:fs';
-import { chmod, chown, lchown, mkdir, open, readdir, readFile } from 'node:fs/promises';
+import { chmod, chown, lchown, lstat, mkdir, open, readdir, readFile } from 'node:fs/promises';
 import { isAbsolute, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { killAndWait, log, type Operation, processStartTime } from '@sandbox-backend/kit';
@@ -111,9 +111,13 @@ async function giveFolder(directory: string, uid: number): Promise<void> {
     });
   }
   await chmod(directory, 0o1770);
-  for (const entry of await readdir(directory, { withFileTypes: true })) {
+  for (const name of await readdir(directory)) {
+    const path = join(directory, name);
+    const entry = await lstat(path).catch(() => undefined); // a VMM that lives may remove what is its own
+    // With a second name it may be the memory of a build, put here by a snapshot that a kill has cut short.
+    if (!entry || entry.isDirectory() || entry.nlink > 1) continue;
     // lchown: an entry may be a link that the VMM of an earlier run of the server has made.
-    if (!entry.isDirectory()) await lchown(join(directory, entry.name), uid, uid);
+    await lchown(path, uid, uid);
   }
 }
 

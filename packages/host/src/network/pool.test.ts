@@ -231,6 +231,21 @@ test('a slot whose namespace is gone, as after a reboot, is adopted and freed', 
   await assertNothingLeft(prefix, folder.path);
 });
 
+test('a slot that has been leased anew is not adopted for the machine that had it before', {
+  skip,
+}, async () => {
+  const prefix = testPrefix();
+  await using _sweep = sweep(prefix);
+  await using folder = await scratch();
+  await using pool = await openSlotPool(operation(), {
+    ...{ stateDir: folder.path, subnet, namePrefix: prefix, spare: 0 },
+  });
+  await using slot = await pool.lease(operation());
+  await assert.rejects(pool.adopt(slot.ref), { code: 'failed_precondition' });
+  await slot[Symbol.asyncDispose]();
+  await using _again = await pool.adopt(slot.ref);
+});
+
 test('a slot is cleaned by its index unless it is held or something runs in it', { skip }, async () => {
   const prefix = testPrefix();
   await using _sweep = sweep(prefix);

@@ -91,6 +91,8 @@ export async function openSlotPool(op: Operation, options: SlotPoolOptions): Pro
   }
 
   const ready: SlotRef[] = [];
+  /** Indexes of the slots that this pool has made, until they are gone. */
+  const made = new Set<number>();
   const closing = new AbortController();
   let refilling: Promise<void> | undefined;
 
@@ -101,8 +103,10 @@ export async function openSlotPool(op: Operation, options: SlotPoolOptions): Pro
       op.signal.throwIfAborted();
       const ref = slotRef(settings, (start + step) % count);
       if (!(await claimSlot(stateDir, ref))) continue;
+      made.add(ref.index);
       await writeCursor(stateDir, ref.index + 1);
       if (await isForeign(ref)) {
+        made.delete(ref.index);
         await releaseClaim(stateDir, ref.index);
         continue;
       }
@@ -125,6 +129,7 @@ export async function openSlotPool(op: Operation, options: SlotPoolOptions): Pro
 
   async function destroy(ref: SlotRef): Promise<void> {
     await destroySlot(ref.namespace);
+    made.delete(ref.index);
     await releaseClaim(stateDir, ref.index);
   }
 
@@ -202,6 +207,9 @@ export async function openSlotPool(op: Operation, options: SlotPoolOptions): Pro
         throw new SandboxError('failed_precondition', `slot ${ref.namespace} was made with other settings`, {
           hint: 'Keep subnet, uid base and name prefix as they are while sandboxes run.',
         });
+      }
+      if (made.has(ref.index)) {
+        throw new SandboxError('failed_precondition', `slot ${ref.namespace} belongs to another machine now`);
       }
       const claim = await readClaim(stateDir, ref.index);
       if (claim && claim.pid !== process.pid && (await isHeld(claim))) {
