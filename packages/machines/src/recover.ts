@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import type { HostRoom, Slot } from '@sandbox-backend/host';
-import { Operation } from '@sandbox-backend/kit';
+import { isAlive, Operation } from '@sandbox-backend/kit';
 import { type MachineRecord, machineDirectory, thisProcess, writeRecord } from './ref.ts';
 import type { HeldMachine, MachineDeps } from './restore.ts';
 
@@ -14,7 +14,9 @@ export async function recoverMachine(
   record: MachineRecord,
 ): Promise<HeldMachine | undefined> {
   await using held = new AsyncDisposableStack();
-  const { slot, room } = await takeOver(op, deps, record, held);
+  const taken = await takeOver(op, deps, record, held);
+  if (!taken) return undefined;
+  const { slot, room } = taken;
   const machine = await findMachine();
   if (!machine) return undefined;
   held.use(machine);
@@ -42,16 +44,36 @@ export async function discardMachine(op: Operation, deps: MachineDeps, record: M
   await takeOver(op, deps, record, held);
 }
 
+/**
+ * Puts on the stack what frees all that the machine held; when that fails, nothing of it is touched: it may live.
+ * Undefined when the machine is gone and its slot is not its own any more, and then its folder is gone, too.
+ */
 async function takeOver(
   op: Operation,
   deps: MachineDeps,
   record: MachineRecord,
   held: AsyncDisposableStack,
-): Promise<{ slot: Slot; room: HostRoom }> {
+): Promise<{ slot: Slot; room: HostRoom } | undefined> {
   const directory = machineDirectory(deps.dataRoot, record.machineId);
-  held.defer(() => rm(directory, { recursive: true, force: true }));
-  const slot = held.use(await deps.slots.adopt(record.room.slot));
+  const remove = () => rm(directory, { recursive: true, force: true });
+  const slot = await adoptSlot();
+  if (!slot) return undefined;
   // Opened even when the VMM is unknown or its folder gone: disposing of the room ends whatever still runs in it.
   await mkdir(record.room.directory, { recursive: true, mode: 0o700 });
-  return { slot, room: held.use(await deps.openRoom(op, record.room)) };
+  const room = await deps.openRoom(op, record.room);
+  held.defer(remove);
+  held.use(slot);
+  held.use(room);
+  return { slot, room };
+
+  async function adoptSlot(): Promise<Slot | undefined> {
+    try {
+      return await deps.slots.adopt(record.room.slot);
+    } catch (caught) {
+      const { machine } = record;
+      if (machine && (await isAlive({ pid: machine.pid, startTime: machine.pidStartTime }))) throw caught;
+      await remove();
+      return undefined;
+    }
+  }
 }
