@@ -1,4 +1,4 @@
-import { stat, truncate } from 'node:fs/promises';
+import { openOwn } from './open-own.ts';
 
 /**
  * Empties the VMM's log whenever it has grown past `maxBytes`: a guest can provoke messages without end, and
@@ -6,8 +6,9 @@ import { stat, truncate } from 'node:fs/promises';
  */
 export function boundLog(path: string, options = { maxBytes: 1024 * 1024, everyMs: 5000 }): Disposable {
   const check = async () => {
-    const { size } = await stat(path);
-    if (size > options.maxBytes) await truncate(path);
+    await using file = await openOwn(path, 'write');
+    const { size } = await file.stat();
+    if (size > options.maxBytes) await file.truncate();
   };
   const timer = setInterval(() => void check().catch(() => {}), options.everyMs).unref();
   return { [Symbol.dispose]: () => clearInterval(timer) };

@@ -1,10 +1,10 @@
-import { open } from 'node:fs/promises';
 import { SandboxError } from '@sandbox-backend/protocol';
+import { openOwn } from './open-own.ts';
 
 /** The end of the VMM's own log, for an error that explains itself; empty when there is none. */
 export async function logTail(path: string, bytes = 4000): Promise<string> {
   try {
-    await using file = await open(path);
+    await using file = await openOwn(path);
     const { size } = await file.stat();
     const { buffer, bytesRead } = await file.read({
       buffer: Buffer.alloc(bytes),

@@ -1,8 +1,8 @@
-import { constants } from 'node:fs';
-import { mkdir, open, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SandboxError } from '@sandbox-backend/protocol';
 import { asFields, type Fields } from '../control/fields.ts';
+import { openOwn } from '../open-own.ts';
 import type { SnapshotFiles } from '../vmm.ts';
 
 /** Two files of one snapshot, in one: neither is of use without the other. */
@@ -63,7 +63,7 @@ function withoutRanges(state: unknown): Fields {
 }
 
 async function readJson(path: string): Promise<unknown> {
-  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  await using file = await openOwn(path);
   const { size } = await file.stat();
   if (size > MAX_BYTES) throw new SandboxError('internal', `${path} of a snapshot has ${size} bytes`);
   return JSON.parse(await file.readFile('utf8'));

@@ -1,4 +1,4 @@
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findProgram, isAlive, type Operation } from '@sandbox-backend/kit';
 import type { VmmIdentity } from '@sandbox-backend/protocol';
@@ -11,6 +11,7 @@ import { onTail } from '../control/tail-watch.ts';
 import type { Hardware, MachineRef, Room, Vmm } from '../vmm.ts';
 import { type CloudHypervisorPaths, restoreConfig, vmConfig } from './config.ts';
 import { explainExit } from './events.ts';
+import { makeGivenFolder } from './given-folder.ts';
 import { packSnapshot, readState, unpackSnapshot } from './state-file.ts';
 
 type InRoom = Pick<Room, 'inside' | 'directory' | 'give'>;
@@ -135,16 +136,14 @@ const verbsIn = (room: InRoom, eventFile: string): MachineVerbs => ({
   pause: (op, api) => api.send(op, 'PUT', `${API}/vm.pause`),
   resume: (op, api) => api.send(op, 'PUT', `${API}/vm.resume`),
   async snapshot(op, api, files) {
-    const folder = await mkdtemp(join(room.directory, 'snapshot-'));
+    await using folder = await makeGivenFolder(join(room.directory, 'snapshot-'), room.give);
     try {
-      await room.give(folder);
-      await api.send(op, 'PUT', `${API}/vm.snapshot`, { destination_url: `file://${room.inside(folder)}` });
-      await packSnapshot(folder, files);
+      const destination = { destination_url: `file://${room.inside(folder.path)}` };
+      await api.send(op, 'PUT', `${API}/vm.snapshot`, destination);
+      await packSnapshot(folder.pinned, files);
     } catch (caught) {
       await rm(files.stateFile, { force: true }); // never half a snapshot
       throw caught;
-    } finally {
-      await rm(folder, { recursive: true, force: true });
     }
   },
   explainExit: (log) => explainExit(eventFile, log),

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { open, stat, truncate } from 'node:fs/promises';
+import { openOwn } from '../open-own.ts';
 
 /** What is kept of what nobody has read; the oldest is let go. */
 const KEPT_BYTES = 64 * 1024;
@@ -48,10 +48,11 @@ export class ConsoleFile implements Disposable {
   }
 
   private async trim(): Promise<void> {
-    const { blocks } = await stat(this.path);
+    await using file = await openOwn(this.path, 'write');
+    const { blocks } = await file.stat();
     if (blocks * 512 <= MAX_FILE_BYTES) return;
     await this.pull();
-    await truncate(this.path);
+    await file.truncate();
     this.emptied = true;
   }
 
@@ -79,7 +80,7 @@ function withoutHole(bytes: Buffer): Buffer {
 
 async function openIfThere(path: string): Promise<FileHandle | undefined> {
   try {
-    return await open(path);
+    return await openOwn(path);
   } catch (caught) {
     if ((caught as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw caught;

@@ -1,5 +1,5 @@
 import { watch } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { openOwn } from '../open-own.ts';
 
 const TAIL_BYTES = 4096;
 
@@ -35,7 +35,7 @@ export function onTail(path: string, pattern: RegExp, callback: () => void): Dis
 
 async function readTail(path: string): Promise<string> {
   try {
-    await using file = await open(path);
+    await using file = await openOwn(path);
     const { size } = await file.stat();
     const position = Math.max(0, size - TAIL_BYTES);
     const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(TAIL_BYTES), position });
