@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { Operation } from '@sandbox-backend/kit';
+import { SandboxError } from '@sandbox-backend/protocol';
 import { createFakeNode } from '../testing/fake-node.ts';
 import { openTestApi } from '../testing/test-api.ts';
 import { createSnapshot } from './create.ts';
@@ -23,6 +24,40 @@ test('nobody can start from a snapshot before it is said whose it is', async () 
   assert.deepEqual(owners, [api.team.id]);
   assert.match(made.directory, /\/templates\/mine\/builds\//);
   assert.equal(made.teamId, api.team.id);
+});
+
+test("a name is one verb's at a time, whoever asks", async () => {
+  const node = createFakeNode({ snapshotMs: 20 });
+  await using api = await openTestApi({ node });
+  const mine = (await api.send('POST', '/v2/sandboxes', create)).json.sandboxID;
+  const stranger = { 'X-API-KEY': api.strangersKey() };
+  const theirs = (await api.send('POST', '/v2/sandboxes', create, stranger)).json.sandboxID;
+  const answers = await Promise.all([
+    api.send('POST', `/sandboxes/${mine}/snapshots`, { name: 'one' }),
+    api.send('POST', `/sandboxes/${theirs}/snapshots`, { name: 'one' }, stranger),
+  ]);
+  assert.equal(answers.filter(({ status }) => status === 201).length, 1);
+  const [made] = api.deps.snapshots.all();
+  assert.equal((await node.findTemplate('one'))?.manifest.snapshotOf?.sandboxId, made?.sandboxId);
+
+  assert.ok(made);
+  const owner = made.teamId === api.team.id ? {} : stranger;
+  const op = new Operation('test', { timeoutMs: 10_000 });
+  const again = createSnapshot(op, api.deps, made.teamId, made.sandboxId, { name: 'one' });
+  assert.equal((await api.send('DELETE', '/templates/one', undefined, owner)).status, 409);
+  assert.equal((await again).name, 'one');
+});
+
+test("files under a name that is nobody's are not given to whoever takes the name", async () => {
+  const node = createFakeNode();
+  await using api = await openTestApi({ node });
+  const { json } = await api.send('POST', '/v2/sandboxes', create);
+  const op = new Operation('test', { timeoutMs: 10_000 });
+  await createSnapshot(op, api.deps, api.team.id, json.sandboxID, { name: 'left' });
+  api.deps.snapshots.remove('left');
+  node.options.failSnapshot = new SandboxError('internal', 'it fails');
+  await assert.rejects(createSnapshot(op, api.deps, api.team.id, json.sandboxID, { name: 'left' }));
+  assert.equal(await node.findTemplate('left'), undefined);
 });
 
 test('an operation that ends meanwhile leaves no name', async () => {

@@ -3,6 +3,7 @@ import { checkTemplateName, SandboxError, type SnapshotResult } from '@sandbox-b
 import type { SnapshotRow } from '../db/snapshots.ts';
 import type { SandboxDeps } from '../sandboxes/deps.ts';
 import { findRunning } from '../sandboxes/find.ts';
+import { reserveName } from './reserve.ts';
 
 /**
  * Makes a snapshot of a running sandbox, which stands still meanwhile and goes on after it. Sandboxes are started
@@ -10,7 +11,7 @@ import { findRunning } from '../sandboxes/find.ts';
  *
  * The row says whose it is before its files are under their name, so that nobody else can ever start it.
  *
- * Errors: `not_found`, `failed_precondition` (paused), `already_exists` (the name is a template's, or another
+ * Errors: `not_found`, `failed_precondition` (paused, or the name is being made or deleted), `already_exists` (the name is a template's, or another
  * team's), `invalid_argument` (the name), and those of the node.
  */
 export function createSnapshot(
@@ -34,10 +35,13 @@ async function create(
   Object.assign(op.attributes, { sandbox: sandboxId, template, team: teamId });
   const name = request.name === undefined ? randomId('snapshot-') : checkTemplateName(request.name);
   op.attributes.snapshot = name;
+  using _name = reserveName(deps.snapshots, name);
   const row: SnapshotRow = { name, teamId, sandboxId, createdAt: deps.now() };
   const known = deps.snapshots.find(name);
   const taken = await deps.node.findTemplate(name);
   if ((known && known.teamId !== teamId) || (taken && !taken.manifest.snapshotOf)) throw nameTaken(name);
+  // Files without a row are nobody's; they must not become this team's with it.
+  if (taken && !known) await deps.node.deleteTemplate(op, name);
   const isNew = deps.snapshots.insert(row);
   try {
     const made = await op.phase('snapshot', () => deps.node.snapshot(op, sandboxId, { name }));
