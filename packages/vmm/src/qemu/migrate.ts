@@ -31,6 +31,16 @@ export async function saveState(
   }
 }
 
+const UNDER_WAY = ['setup', 'active', 'pre-switchover', 'device', 'cancelling'];
+
+/** Ends what a server began that was killed meanwhile: at its end QEMU would stop the guest, and nobody would let it go on. */
+export async function abandonSave(op: Operation, qmp: Qmp): Promise<void> {
+  await qmp.execute(op, 'migrate_cancel');
+  while (UNDER_WAY.includes(asText(asFields(await qmp.execute(op, 'query-migrate')).status))) {
+    await race(op, 'abandon the snapshot', sleep(10));
+  }
+}
+
 export async function loadState(
   op: Operation,
   qmp: Qmp,

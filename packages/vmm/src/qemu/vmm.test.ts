@@ -3,6 +3,7 @@ import { chmod, copyFile, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
 import { run } from '@sandbox-backend/kit';
+import { asFields } from '../control/fields.ts';
 import { bootSpec, makeBench, operation, restoreOne, restoreSpec, type Template } from '../testing/bench.ts';
 import { Listener, sendCommand } from '../testing/guest.ts';
 import type { VmmHarness } from '../testing/harness.ts';
@@ -11,6 +12,8 @@ import { testKernel } from '../testing/real-harness.ts';
 import { TEST_TAP, tapNamespace } from '../testing/tap-namespace.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { makeHarness } from './harness.ts';
+import type { QemuMachine } from './machine.ts';
+import { abandonSave } from './migrate.ts';
 
 /** What is true of QEMU and need not be of every VMM. */
 describe('qemu', () => {
@@ -55,6 +58,25 @@ describe('qemu', () => {
     await machine.resume(operation());
     await machine.pause(operation());
     await machine.snapshot(operation(), { stateFile: state(3), memoryFile: machine.ref.memoryFile });
+  });
+
+  check('a save that nobody waits for any more does not stop the guest later', async (harness, template) => {
+    await using restored = await restoreOne(harness, template);
+    const { machine, bench, console } = restored;
+    const { qmp } = machine as QemuMachine;
+    const op = operation();
+    await qmp.execute(op, 'migrate-set-parameters', { 'max-bandwidth': 1024 });
+    const filename = join(bench.room.directory, 'begun');
+    const addr = { transport: 'file', filename, offset: 0 };
+    await qmp.execute(op, 'migrate', { channels: [{ 'channel-type': 'main', addr }] });
+    await abandonSave(op, qmp);
+    const { status } = asFields(await qmp.execute(op, 'query-migrate'));
+    assert.equal(status, 'cancelled');
+    await machine.resume(op);
+    assert.equal(await machine.state(op), 'running');
+    await console.until(op, /tick \d+/);
+    await abandonSave(op, qmp); // and when there is none
+    assert.equal(await machine.state(op), 'running');
   });
 
   check('the guest learns of each restore and draws new random numbers', async (harness, template, t) => {

@@ -5,7 +5,7 @@ import { findMachine, startMachine } from '../control/start.ts';
 import type { Hardware, Machine, MachineRef, Room, Vmm } from '../vmm.ts';
 import { type QemuPaths, qemuArguments } from './arguments.ts';
 import { QemuMachine } from './machine.ts';
-import { loadState } from './migrate.ts';
+import { abandonSave, loadState } from './migrate.ts';
 import { Qmp } from './qmp.ts';
 
 type StartSpec = {
@@ -43,7 +43,12 @@ export function qemuVmm(binary: string, identity: VmmIdentity): Vmm {
 
     restore: (op, spec, room) => start(op, binary, identity, room, spec),
 
-    recover: (op, ref, room) => findMachine(ref, (found) => connect(op, found, room)),
+    recover: (op, ref, room) =>
+      findMachine(ref, async (found) => {
+        const machine = await connect(op, found, room);
+        await abandonSave(op, machine.qmp);
+        return machine;
+      }),
   };
 }
 
