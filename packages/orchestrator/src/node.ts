@@ -1,11 +1,12 @@
+import { existsSync } from 'node:fs';
 import { recreateParentCgroup } from '@sandbox-backend/host';
-import { log, Operation } from '@sandbox-backend/kit';
+import { log, mutex, Operation } from '@sandbox-backend/kit';
 import {
   currentBuild,
   findTemplate,
   listTemplates,
   type MachineDeps,
-  readRecords,
+  machineDirectory,
 } from '@sandbox-backend/machines';
 import { type Call, type NodeService, SandboxError, type SandboxExit } from '@sandbox-backend/protocol';
 import { openLogCollector } from './logs/collect.ts';
@@ -34,6 +35,7 @@ export async function openNode(
   const residents = await op.phase('recover', () => recoverSandboxes(op, deps));
   const pool = openWarmPool(deps, options.warmPool);
   const logs = openLogCollector(deps.dataRoot);
+  const purges = mutex(); // a second one would free what the first has freed, and others have taken since
   const listeners = new Set<(exit: SandboxExit) => void>();
   const startDeps = { ...deps, pool };
 
@@ -90,7 +92,6 @@ export async function openNode(
     async snapshot(call, sandboxId, { name }) {
       const resident = find(sandboxId);
       const op = operation('make a snapshot', call);
-      await refuseTemplate(deps.dataRoot, name);
       return resident.alone(op, 'wait for the sandbox', () => snapshotSandbox(op, deps, resident, name));
     },
     async deactivate(call, sandboxId) {
@@ -99,11 +100,12 @@ export async function openNode(
       return resident.alone(op, 'wait for the sandbox', () => deactivateSandbox(op, deps, resident));
     },
     listOrphans: () => listOrphans(deps.dataRoot),
-    purgeOrphans: (call, ids) => purgeOrphans(operation('purge orphans', call), deps, ids),
-    async recreateCgroup() {
-      const known = new Set((await readRecords(deps.dataRoot)).map(({ machineId }) => machineId));
-      await recreateParentCgroup((name) => known.has(name));
+    purgeOrphans(call, ids) {
+      const op = operation('purge orphans', call);
+      return purges(op, 'wait for another purge', () => purgeOrphans(op, deps, ids));
     },
+    recreateCgroup: () =>
+      recreateParentCgroup(async (name) => existsSync(machineDirectory(deps.dataRoot, name))),
     async cleanNetwork(call, slotIndex) {
       await deps.slots.clean(operation('clean a network slot', call), slotIndex);
     },
@@ -130,9 +132,3 @@ export async function openNode(
 
 const operation = (name: string, call: Call) =>
   call instanceof Operation ? call : new Operation(name, { timeoutMs: 60_000, signal: call.signal });
-
-async function refuseTemplate(dataRoot: string, name: string): Promise<void> {
-  const known = await findTemplate(dataRoot, name);
-  if (!known || known.manifest.snapshotOf) return;
-  throw new SandboxError('already_exists', `${name} is a template; a snapshot needs a name of its own`);
-}

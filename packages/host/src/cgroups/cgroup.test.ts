@@ -69,7 +69,7 @@ test('the group of all is made anew, and those with processes stay with their li
   const unused = spec();
   const idle = await openCgroup(operation(), unused);
   const child = await reader(busy, '/bin/sh');
-  await recreateParentCgroup((name) => name !== unused.name);
+  await recreateParentCgroup(async (name) => name !== unused.name);
   for (const procs of busy.procsFiles) {
     assert.ok(readFileSync(procs, 'utf8').split('\n').includes(`${child.pid}`));
   }

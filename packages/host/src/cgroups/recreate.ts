@@ -6,9 +6,9 @@ import { findHierarchies } from './hierarchies.ts';
 
 /**
  * Makes the group above all others anew: groups in it that nothing runs in are removed, and then it is itself, with
- * what it has counted, unless a group is left below it. `keep` names the groups of machines, one of which may be about to start. The next room that is opened switches the controllers on.
+ * what it has counted, unless a group is left below it. `keep` tells the groups of machines, one of which may be about to start. The next room that is opened switches the controllers on.
  */
-export async function recreateParentCgroup(keep: (name: string) => boolean): Promise<void> {
+export async function recreateParentCgroup(keep: (name: string) => Promise<boolean>): Promise<void> {
   const { v1, v2 } = findHierarchies(await readFile('/proc/self/mountinfo', 'utf8'));
   const mounts = new Set([...Object.values(v1), v2].filter((mount) => mount !== undefined));
   for (const mount of mounts) {
@@ -16,8 +16,9 @@ export async function recreateParentCgroup(keep: (name: string) => boolean): Pro
     const below = await readdir(parent, { withFileTypes: true }).catch(() => undefined);
     if (!below) continue; // never made in this hierarchy
     for (const entry of below) {
-      // One with processes in it is busy, whatever its name.
-      if (entry.isDirectory() && !keep(entry.name)) await rmdir(join(parent, entry.name)).catch(() => {});
+      // Asked when the group is there, since a machine has its folder before it. One with processes is busy anyway.
+      if (entry.isDirectory() && !(await keep(entry.name)))
+        await rmdir(join(parent, entry.name)).catch(() => {});
     }
     await rmdir(parent).catch(() => {}); // busy while a group below it is: it stays
     await mkdir(parent, { recursive: true });

@@ -23,7 +23,13 @@ export type LogCollector = Disposable & {
   read(sandboxId: string, limit: number): Promise<LogLine[]>;
 };
 
-type Source = { resident: Resident; splitter: LineSplitter; turn: Promise<void> };
+type Source = {
+  resident: Resident;
+  splitter: LineSplitter;
+  turn: Promise<void>;
+  /** A look that is under way and that other readers may wait for, so that they do not hold up the end. */
+  shared?: Promise<void> | undefined;
+};
 
 /**
  * Keeps what guests print on their consoles, kernel and envd, in files of the host: the guest is not asked and
@@ -68,7 +74,12 @@ export function openLogCollector(dataRoot: string): LogCollector {
     },
     async read(sandboxId, limit) {
       const source = sources.get(sandboxId);
-      if (source) await look(source);
+      if (source) {
+        source.shared ??= look(source).finally(() => {
+          source.shared = undefined;
+        });
+        await source.shared;
+      }
       return readLog(dataRoot, sandboxId, limit);
     },
     [Symbol.dispose]() {

@@ -167,3 +167,22 @@ test('a line that a crash of the host cut is left out', async () => {
   await appendLog(folder.dataRoot, 'i1', `${stamp('info', 'whole')}2026-01-01T00:0`);
   assert.deepEqual(messages(await readLog(folder.dataRoot, 'i1', 10)), ['whole']);
 });
+
+test('however many read at once, the end waits for one look at a VMM that does not answer', async () => {
+  await using folder = await openFolder();
+  let looks = 0;
+  const answer = Promise.withResolvers<string>();
+  const readConsole = () => {
+    looks += 1;
+    return looks === 1 ? answer.promise : Promise.resolve('');
+  };
+  const resident = { info: { sandboxId: 'i1' }, held: { machine: { readConsole } } } as unknown as Resident;
+  using logs = openLogCollector(folder.dataRoot);
+  logs.begin(resident);
+  const reads = Array.from({ length: 50 }, () => logs.read('i1', 10));
+  const end = logs.end(resident, 'info', 'it was stopped');
+  answer.resolve('hello\n');
+  await Promise.all([...reads, end]);
+  assert.equal(looks, 2);
+  assert.deepEqual(messages(await logs.read('i1', 10)), ['hello', 'it was stopped']);
+});

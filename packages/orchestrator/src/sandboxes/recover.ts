@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { log, mutex, type Operation } from '@sandbox-backend/kit';
 import {
+  type HeldMachine,
   isOwnedByOther,
   type MachineDeps,
   machineDirectory,
@@ -8,6 +9,7 @@ import {
   readBuild,
   readRecords,
   recoverMachine,
+  writeRecord,
 } from '@sandbox-backend/machines';
 import { SandboxError } from '@sandbox-backend/protocol';
 import type { Resident, Residents } from '../resident.ts';
@@ -41,8 +43,21 @@ async function recoverOne(
   deps: MachineDeps,
   record: Parameters<typeof recoverMachine>[2],
 ): Promise<Resident | undefined> {
+  const { owner } = record;
   const held = await recoverMachine(op, deps, record);
   if (!held) return undefined;
+  try {
+    return await welcome(op, deps, held);
+  } catch (caught) {
+    // It lives and is of no use here: as an orphan it can be seen and purged.
+    record.owner = owner;
+    await writeRecord(deps.dataRoot, record);
+    throw caught;
+  }
+}
+
+async function welcome(op: Operation, deps: MachineDeps, held: HeldMachine): Promise<Resident | undefined> {
+  const { record } = held;
   if (!record.sandbox) {
     await held[Symbol.asyncDispose]();
     return undefined;

@@ -6,6 +6,7 @@ import { acquireFileLock, log, Operation, run } from '@sandbox-backend/kit';
 import {
   BUILD_FILES,
   type Build,
+  findTemplate,
   freezeFiles,
   type MachineDeps,
   openWorkFolder,
@@ -29,7 +30,7 @@ const SYNC_TIMEOUT_MS = 10_000;
  * Makes a build from a running sandbox: its memory, its device state and its disk, all of one moment. The sandbox
  * stands still while they are taken and runs on whatever happens; the build is published last, in one step.
  *
- * Errors: `failed_precondition` while another snapshot of this name is made, `unavailable` when the sandbox ends meanwhile.
+ * Errors: `already_exists` for the name of a template, `failed_precondition` while another snapshot of this name is made, `unavailable` when the sandbox ends meanwhile.
  */
 export async function snapshotSandbox(
   op: Operation,
@@ -44,6 +45,7 @@ export async function snapshotSandbox(
   await mkdir(paths.builds(deps.dataRoot, name), { recursive: true });
   stack.use(await acquireFileLock(join(paths.builds(deps.dataRoot, name), '.lock'), `the snapshot ${name}`));
   stack.defer(() => removeIfEmpty(deps.dataRoot, name));
+  await refuseTemplate(deps.dataRoot, name);
   const buildId = randomUUID();
   const { path: directory } = stack.use(await openWorkFolder(deps.dataRoot, buildId));
   const base = await readBuild(paths.build(deps.dataRoot, source.template, source.buildId));
@@ -83,6 +85,13 @@ export async function snapshotSandbox(
   await op.phase('publish', () => publishBuild(deps.dataRoot, directory, manifest));
   await removeOldBuilds(deps.dataRoot, name, { keepPrevious: false });
   return { manifest, directory: paths.build(deps.dataRoot, name, buildId), pausedMs };
+}
+
+/** With the name's lock held: a template of that name may have been built a moment ago. */
+async function refuseTemplate(dataRoot: string, name: string): Promise<void> {
+  const known = await findTemplate(dataRoot, name);
+  if (!known || known.manifest.snapshotOf) return;
+  throw new SandboxError('already_exists', `${name} is a template; a snapshot needs a name of its own`);
 }
 
 /** Brings what the guest has not written yet to its disk: a VMM may hold such writes back until it is told to. */
