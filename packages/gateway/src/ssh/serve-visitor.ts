@@ -9,7 +9,7 @@ import { deliver } from './transfer.ts';
 import { countChannels, openEnvd, type Visitor } from './visitor.ts';
 
 /** How long programs are still hung up after their client has gone. */
-const CLEAN_UP_MS = 15_000;
+export const CLEAN_UP_MS = 15_000;
 
 /**
  * Serves the channels of a client that was let in, until it is gone. What is returned cuts it off from the guest

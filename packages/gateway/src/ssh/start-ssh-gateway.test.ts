@@ -6,6 +6,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { SandboxRoute } from '@sandbox-backend/protocol';
 import ssh2 from 'ssh2';
 import { type SshGatewayOptions, startSshGateway } from './start-ssh-gateway.ts';
@@ -59,6 +60,7 @@ async function openDoor(options: Partial<SshGatewayOptions> & { silentGuest?: bo
     ...gateway,
     port,
     asked,
+    guest,
     /** Resolves with 'ready', or with what is said instead. */
     async enter(config: ssh2.ConnectConfig) {
       const client = new ssh2.Client();
@@ -180,6 +182,20 @@ test('the end of a sandbox ends the connections to it', async () => {
   assert.equal(outcome, 'ready');
   door.drop('iother');
   const closed = once(client, 'close');
+  door.drop(ID);
+  await closed;
+});
+
+test('the end of a sandbox ends what goes on for a client that has left', { timeout: 10_000 }, async () => {
+  await using door = await openDoor({ silentGuest: true });
+  const reached = once(door.guest, 'connection');
+  const { client } = await door.enter({ password: 'right' });
+  client.exec('x', () => {});
+  const [connection] = (await reached) as [Socket];
+  const closed = once(connection, 'close');
+  client.destroy();
+  await sleep(300); // the door learns of it
+  assert.equal(connection.destroyed, false, 'the program is still to be hung up');
   door.drop(ID);
   await closed;
 });

@@ -8,7 +8,7 @@ import { TUNNEL_PORT } from '../tunnel.ts';
 import { authenticate, type SshAccess } from './authenticate.ts';
 import { Entrance } from './entrance.ts';
 import { openHostKey } from './host-key.ts';
-import { serveVisitor } from './serve-visitor.ts';
+import { CLEAN_UP_MS, serveVisitor } from './serve-visitor.ts';
 
 export type SshGatewayOptions = {
   listen: { host: string; port: number };
@@ -52,6 +52,8 @@ export async function startSshGateway(options: SshGatewayOptions): Promise<SshGa
   const { access, resolve, loginMs = 30_000, tunnelPort = TUNNEL_PORT } = options;
   const hostKey = await openHostKey(options.hostKeyFile);
   const entrances = new Map<Entrance, Guest>();
+  /** Whose clients have gone, and whose programs are still hung up. */
+  const leaving = new Set<Guest>();
   const strangers = () => [...entrances].filter(([, { sandboxId }]) => sandboxId === undefined);
 
   const isFull = (address: string) => {
@@ -76,6 +78,9 @@ export async function startSshGateway(options: SshGatewayOptions): Promise<SshGa
     entrance.on('close', () => {
       clearTimeout(deadline);
       entrances.delete(entrance);
+      if (guest.sandboxId === undefined) return;
+      leaving.add(guest);
+      setTimeout(() => leaving.delete(guest), CLEAN_UP_MS).unref();
     });
     // One for each connection, so that it is known which entrance a client came through.
     const door = new ssh2.Server(
@@ -131,6 +136,7 @@ export async function startSshGateway(options: SshGatewayOptions): Promise<SshGa
         guest.cutOff();
         entrance.destroy();
       }
+      for (const guest of leaving) if (guest.sandboxId === sandboxId) guest.cutOff();
     },
     async close() {
       const closed = once(server, 'close');
