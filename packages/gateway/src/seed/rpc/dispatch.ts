@@ -53,6 +53,7 @@ export async function dispatch(session: Session, request: RpcRequest): Promise<R
 type Outcome = { result: string; afterwards?: () => void };
 
 async function perform(session: Session, method: string, params: unknown): Promise<Outcome> {
+  if (session.sandbox.held.isSpent) throw failed('too much is on its way to the clients of the sandbox');
   if (method.endsWith('_subscribe')) return subscribe(session, method, params);
   if (method.endsWith('_unsubscribe')) return unsubscribe(session, params);
   const [name, rest] = cut(method);

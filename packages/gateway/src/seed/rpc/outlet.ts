@@ -10,12 +10,14 @@ export class Outlet {
   private readonly socket: WebSocket;
   private pending = 0;
   private readonly waiting = new Set<() => void>();
+  private readonly unsent = new Set<() => void>();
   private closed = false;
 
   constructor(socket: WebSocket) {
     this.socket = socket;
     socket.once('close', () => {
       this.closed = true;
+      for (const settle of this.unsent) settle();
       this.wake();
     });
   }
@@ -28,11 +30,18 @@ export class Outlet {
     return this.pending > CUT_OFF_BYTES;
   }
 
-  send(text: string): void {
-    if (this.closed) return;
+  /** `onGone` is called once, when the client has taken it or never will. */
+  send(text: string, onGone: () => void = () => {}): void {
+    if (this.closed) return void onGone();
     const bytes = Buffer.from(text);
     this.count(bytes.length);
-    this.socket.send(bytes, { binary: false }, () => this.count(-bytes.length));
+    const settle = () => {
+      if (!this.unsent.delete(settle)) return;
+      this.count(-bytes.length);
+      onGone();
+    };
+    this.unsent.add(settle);
+    this.socket.send(bytes, { binary: false }, settle);
   }
 
   /** For what is held back and will be sent: it counts as if it were on its way. */

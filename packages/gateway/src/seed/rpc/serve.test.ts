@@ -35,9 +35,9 @@ function frameHead(length: number, isFinal = true): Buffer {
 }
 
 /** Serves JSON-RPC for a sandbox whose guest is never asked anything. */
-async function startServing(pace: Pace, received = new Budget(1_000_000)) {
+async function startServing(pace: Pace, received = new Budget(1_000_000), held = new Budget(1_000_000)) {
   const link = new Link({ sandboxId: ID, state: 'running', address: '127.0.0.2', envdPort: 9 }, undefined);
-  const sandbox = { ...seedSandboxOf(link), received };
+  const sandbox = { ...seedSandboxOf(link), received, held };
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const webSockets = new WebSocketServer({ server });
@@ -116,6 +116,24 @@ test('what clients of a sandbox leave unfinished has one bound for all of them',
   await once(second.resume(), 'close');
   assert.equal(first.destroyed, false);
   first.destroy();
+});
+
+test('answers that clients have not taken have one bound, and are given back with them', async () => {
+  const held = new Budget(1000);
+  await using serving = await startServing(NEVER, undefined, held);
+  const client = new WebSocket(`ws://127.0.0.1:${serving.port}/`);
+  await once(client, 'open');
+  const call = (id: number) => ({ jsonrpc: '2.0', id, method: `x_${'y'.repeat(100)}` });
+  for (let round = 0; round < 2; round++) {
+    client.send(JSON.stringify(Array.from({ length: 50 }, (_, id) => call(id))));
+    const [data] = await once(client, 'message');
+    const codes = (JSON.parse(String(data)) as { error: { code: number } }[]).map(({ error }) => error.code);
+    assert.equal(codes.length, 50);
+    assert.equal(codes[0], -32601);
+    assert.notEqual(codes[49], -32601);
+  }
+  client.terminate();
+  while (!held.tryTake(1000)) await sleep(5);
 });
 
 test('bytes that are no WebSocket end the connection and nothing else', async () => {

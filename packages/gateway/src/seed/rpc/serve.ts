@@ -59,20 +59,21 @@ export function serveRpc(
 }
 
 async function answer(session: Session, text: string): Promise<void> {
-  const { outlet } = session;
+  const { outlet, sandbox } = session;
   const { isBatch, requests } = parseMessage(text);
-  if (!isBatch) {
-    const reply = requests[0] && (await dispatch(session, requests[0]));
-    if (reply) outlet.send(reply.text);
-    reply?.afterwards?.();
-    return;
-  }
   const replies = [];
+  let bytes = 0; // that are held until the client has taken them
   for (const request of requests) {
     const reply = await dispatch(session, request);
-    if (reply) replies.push(reply);
+    if (!reply) continue;
+    replies.push(reply);
+    bytes += reply.text.length;
+    sandbox.held.take(reply.text.length);
   }
-  if (replies.length > 0) outlet.send(`[${replies.map((reply) => reply.text).join(',')}]`);
+  if (replies.length > 0) {
+    const all = replies.map((reply) => reply.text).join(',');
+    outlet.send(isBatch ? `[${all}]` : all, () => sandbox.held.give(bytes));
+  }
   for (const reply of replies) reply.afterwards?.();
 }
 
