@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Sandbox, SandboxError } from 'e2b';
-import { dataRoot, ensureDefaultTemplate, startServer, type TestServer } from '../harness/server.ts';
+import {
+  dataRoot,
+  ensureDefaultTemplate,
+  startServer,
+  type TestServer,
+  templateManager,
+} from '../harness/server.ts';
 
 const patience = { requestTimeoutMs: 300_000 };
 
@@ -99,6 +105,19 @@ describe('snapshots of sandboxes', () => {
     }
     assert.equal(statSync(join(dataRoot, 'templates', name)).mode & 0o777, 0o700, 'memory is for its owner');
     assert.equal(await Sandbox.deleteSnapshot(`${name}:default`), true);
+  });
+
+  test('no template is built over a snapshot', async () => {
+    const name = `kept-${process.pid}`;
+    const { snapshotId } = await source.createSnapshot({ name, ...patience });
+    const file = join(dataRoot, 'cache', `${name}.json`);
+    writeFileSync(
+      file,
+      JSON.stringify({ template: name, dockerImg: 'debian:', vcpu: 1, memMB: 256, diskMB: 256 }),
+    );
+    assert.throws(() => templateManager(['--template', file]), /is a snapshot of a sandbox/);
+    rmSync(file);
+    assert.equal(await Sandbox.deleteSnapshot(snapshotId), true);
   });
 
   test("a template's name is refused, and a name that is none", async () => {

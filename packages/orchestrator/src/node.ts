@@ -19,7 +19,7 @@ import { sandboxMetrics } from './sandboxes/metrics.ts';
 import { recoverSandboxes } from './sandboxes/recover.ts';
 import { snapshotSandbox } from './sandboxes/snapshot.ts';
 import { startSandbox } from './sandboxes/start.ts';
-import { deleteTemplate } from './templates/delete.ts';
+import { deleteTemplate, removeDeletedTemplates } from './templates/delete.ts';
 
 export type NodeOptions = { warmPool: WarmPoolOptions; warmTemplates: readonly string[] };
 
@@ -32,6 +32,7 @@ export async function openNode(
   deps: MachineDeps,
   options: NodeOptions,
 ): Promise<NodeService & AsyncDisposable & { stopAll(): Promise<void> }> {
+  await removeDeletedTemplates(deps.dataRoot);
   const residents = await op.phase('recover', () => recoverSandboxes(op, deps));
   const pool = openWarmPool(deps, options.warmPool);
   const logs = openLogCollector(deps.dataRoot);
@@ -111,7 +112,7 @@ export async function openNode(
     },
     listTemplates: () => listTemplates(deps.dataRoot),
     findTemplate: (name) => findTemplate(deps.dataRoot, name),
-    deleteTemplate: (_call, name) => deleteTemplate({ dataRoot: deps.dataRoot, pool, residents }, name),
+    deleteTemplate: (_call, name) => deleteTemplate({ dataRoot: deps.dataRoot, pool }, name),
     onExit: (listener) => void listeners.add(listener),
     describe: () => ({
       vmm: deps.vmms.preferred.identity,

@@ -7,7 +7,7 @@ export type Resident = {
   info: RunningSandbox;
   held: HeldMachine;
   manifest: BuildManifest;
-  /** What stops it, saves it or takes from it, one after the other. */
+  /** What saves it or takes from it, one after the other. Its end waits for neither. */
   alone: Mutex;
 };
 

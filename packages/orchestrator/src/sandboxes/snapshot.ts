@@ -83,7 +83,7 @@ export async function snapshotSandbox(
   await op.phase('compact', () => compactSnapshot(op, deps, { directory, manifest: described }));
   const manifest = await op.phase('freeze', () => freezeFiles(directory, described));
   await op.phase('publish', () => publishBuild(deps.dataRoot, directory, manifest));
-  await removeOldBuilds(deps.dataRoot, name, { keepPrevious: false });
+  await removeOldBuilds(deps.dataRoot, name, { keepPrevious: true });
   return { manifest, directory: paths.build(deps.dataRoot, name, buildId), pausedMs };
 }
 

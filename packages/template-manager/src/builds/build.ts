@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { acquireFileLock, type Operation, randomId, run } from '@sandbox-backend/kit';
 import {
   BUILD_FILES,
+  findTemplate,
   freezeFiles,
   type HeldMachine,
   type MachineDeps,
@@ -63,6 +64,7 @@ export async function buildTemplate(
   const folder = paths.builds(deps.dataRoot, spec.template);
   await mkdir(folder, { recursive: true });
   held.use(await acquireFileLock(join(folder, '.lock'), `the template ${spec.template}`));
+  await refuseSnapshot(deps.dataRoot, spec.template);
   await removeOldBuilds(deps.dataRoot, spec.template, { keepPrevious: true });
 
   const buildId = randomUUID();
@@ -78,6 +80,19 @@ export async function buildTemplate(
   await op.phase('publish', () => publishBuild(deps.dataRoot, directory, manifest));
   await removeOldBuilds(deps.dataRoot, spec.template, { keepPrevious: true });
   return manifest;
+}
+
+/** A snapshot belongs to a team; a template of its name would be everyone's. */
+async function refuseSnapshot(dataRoot: string, name: string): Promise<void> {
+  const known = await findTemplate(dataRoot, name);
+  if (!known?.manifest.snapshotOf) return;
+  throw new SandboxError(
+    'already_exists',
+    `${name} is a snapshot of a sandbox; a template needs a name of its own`,
+    {
+      hint: `Choose another name, or delete it: sandbox-cli snapshot delete ${name}`,
+    },
+  );
 }
 
 /** The machine's own copy of the disk that it writes. */
