@@ -424,6 +424,7 @@ export function vmmConformance(name: string, makeHarness: MakeHarness): void {
         let last = numbers(console.text).at(-1) ?? 0;
         // Waits longer until more was printed between two reads than a driver may keep: the oldest must be gone.
         for (let waitMs = 500; ; waitMs *= 2) {
+          assert.ok(waitMs <= 64_000, 'the guest does not print any more');
           await sleep(waitMs);
           const text = await machine.readConsole(operation());
           assert.ok(text.length <= MAX_CONSOLE, `${text.length} characters at once`);

@@ -240,7 +240,7 @@ describe('processes', { skip: whyNot() }, () => {
       envd.url,
       'process.Process/Start',
       { process: { cmd: '/bin/bash', args: ['-c', 'sleep 1000 & echo $!; wait'] }, stdin: false },
-      { headers: { 'connect-timeout-ms': '700' } },
+      { headers: { 'connect-timeout-ms': '3000' } },
     );
     const all = await calls.rest();
     assert.equal(collect(all).error.code, 'deadline_exceeded');
@@ -331,6 +331,11 @@ describe('processes', { skip: whyNot() }, () => {
     await see('40 100');
     await type('echo slee$((1))ping; sleep 1000\n');
     await see('slee1ping');
+    // Before it is the program's own, the shell may take the signal for itself.
+    await until('sleep runs', () => {
+      const child = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+      return child !== '' && readFileSync(`/proc/${child}/cmdline`, 'utf8').startsWith('sleep');
+    });
     await type('\u0003');
     await type('echo after-$((40+2))\n');
     await see('after-42');
