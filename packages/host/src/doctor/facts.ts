@@ -18,6 +18,8 @@ export type Facts = {
   memoryMib: number;
   swapMib: number;
   ksmRuns: boolean;
+  /** Nobody can give a file of another's one more name. */
+  protectsHardLinks: boolean;
   kvm: { device: 'absent' | 'unusable' | 'usable'; pvm: boolean; virtualizationFlags: boolean };
   /** Undefined when it does not run. */
   qemuVersion: string | undefined;
@@ -77,6 +79,7 @@ export async function collectFacts(question: HostQuestion): Promise<Facts> {
     architecture: process.arch,
     processors: availableParallelism(),
     memoryMib: Math.floor(totalmem() / 2 ** 20),
+    protectsHardLinks: (await readText('/proc/sys/fs/protected_hardlinks')).trim() === '1',
     swapMib: Math.floor(Number(/^SwapTotal:\s+(\d+)/m.exec(memory)?.[1] ?? 0) / 1024),
     ksmRuns: (await readText('/sys/kernel/mm/ksm/run')).trim() === '1',
     kvm: {

@@ -11,6 +11,7 @@ const healthy: Facts = {
   processors: 8,
   memoryMib: 32_000,
   swapMib: 0,
+  protectsHardLinks: true,
   ksmRuns: false,
   kvm: { device: 'usable', pvm: false, virtualizationFlags: true },
   qemuVersion: '10.0.2',
@@ -75,6 +76,7 @@ test('each thing that is wrong is one finding', () => {
     [{ memoryMib: 1024 }, 'memory', 'warn', /1024 MiB/],
     [{ openFiles: 1024 }, 'open files', 'warn', /1024/],
     [{ swapMib: 2048 }, 'swap', 'warn', /swapoff/],
+    [{ protectsHardLinks: false }, 'hardLinks', 'warn', /protected_hardlinks=1/],
     [{ ksmRuns: true }, 'ksm', 'warn', /merges/],
   ];
   for (const [change, id, status, text] of table) {

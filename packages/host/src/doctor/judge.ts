@@ -149,6 +149,14 @@ const JUDGES: Record<string, (facts: Facts) => Verdict> = {
         )
       : ok(`at most ${openFiles} files can be open`),
 
+  hardLinks: ({ protectsHardLinks }) =>
+    protectsHardLinks
+      ? ok('hard links to files of others are refused')
+      : warn(
+          'anyone may link to files of others: a VMM that was taken over could have such a file handed to it',
+          'sysctl -w fs.protected_hardlinks=1',
+        ),
+
   swap: ({ swapMib }) =>
     swapMib > 0
       ? warn(
