@@ -176,9 +176,10 @@ export function vmmConformance(name: string, makeHarness: MakeHarness): void {
 
     checkGuest(
       'a snapshot with memory in its state is made into one without, which is as good',
-      async (opened) => {
+      async (opened, t) => {
         const { harness } = opened;
-        if (!harness.vmm.traits.memoryInState) return;
+        if (!harness.vmm.traits.memoryInState)
+          return t.skip('no snapshot of this VMM has memory in its state');
         const template = await opened.template();
         await using first = await restoreOne(harness, template);
         await first.machine.resume(operation());
