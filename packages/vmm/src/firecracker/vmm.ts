@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { copyFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findProgram, isAlive, type Operation } from '@sandbox-backend/kit';
 import { SandboxError, type VmmIdentity } from '@sandbox-backend/protocol';
@@ -167,5 +167,6 @@ async function copyBase(
   } catch (caught) {
     throw SandboxError.from(caught);
   }
+  await chmod(memoryFile, 0o600); // what it is a copy of may be for reading only
   await room.give(memoryFile);
 }
