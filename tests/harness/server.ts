@@ -98,12 +98,12 @@ export async function startServer(env: Record<string, string> = {}): Promise<Tes
 }
 
 async function untilReady(child: ChildProcess, logFile: string): Promise<void> {
-  for (let round = 0; round < 600; round++) {
+  for (let round = 0; round < 3600; round++) {
     if (existsSync(join(dataRoot, 'server.json'))) return;
     if (child.exitCode !== null) throw new Error(`the server ended:\n${readFileSync(logFile, 'utf8')}`);
     await sleep(50);
   }
-  throw new Error(`the server did not start within 30 s:\n${readFileSync(logFile, 'utf8')}`);
+  throw new Error(`the server did not start within three minutes:\n${readFileSync(logFile, 'utf8')}`);
 }
 
 /** Builds the default template in the tests' data folder, once for each envd. */
