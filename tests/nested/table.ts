@@ -61,7 +61,7 @@ const base = timings.get('qemu-kvm');
 const kvm = VMMS.slice(0, 3);
 console.log(`## Phases of a cold start
 
-Medians, in ratio to QEMU with KVM in the same run, on an emulated processor: they compare VMMs with each other and say nothing
+Medians, in ratio to QEMU with KVM, each on the same kind of emulated processor: they compare VMMs with each other and say nothing
 of how long it takes on a real one.
 
 ${line(['', ...TITLES.slice(0, 3)])}
