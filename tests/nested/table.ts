@@ -11,8 +11,8 @@ const VMMS = ['firecracker', 'cloud-hypervisor', 'qemu-kvm', 'qemu-tcg'] as cons
 const TITLES = ['Firecracker', 'Cloud Hypervisor', 'QEMU, KVM', 'QEMU, emulation'];
 /** The phases of `Server-Timing`, by what they are in a restore. */
 const PHASES: Record<string, string[]> = {
-  'start (process and its control socket)': ['vmm start', 'vmm connect'],
-  'load (snapshot)': ['vmm load'],
+  'start (process and its control socket)': ['vmm_start', 'vmm_connect'],
+  'load (snapshot)': ['vmm_load'],
   resume: ['resume'],
   'envd (first answer with its identity)': ['guest'],
 };
