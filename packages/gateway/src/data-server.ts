@@ -1,11 +1,20 @@
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { log } from '@sandbox-backend/kit';
+import { type ListenSpec, listen, log } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
 import { LARGEST_HEAD_BYTES } from './forward.ts';
+import type { Links } from './links.ts';
 import { badRequest, Refusal, refuse } from './refusal.ts';
 import { answerOn } from './upgrade.ts';
+
+export type DataDoor = {
+  address: AddressInfo;
+  /** Cuts every connection that has to do with the sandbox, now; for when it has ended. */
+  drop(sandboxId: string): void;
+  close(): Promise<void>;
+};
 
 export type DataServerOptions = {
   /** Both answer the request, or throw the refusal to answer with. */
@@ -61,6 +70,22 @@ export function createDataServer({ onRequest, onUpgrade }: DataServerOptions): S
     else socket.destroy();
   });
   return server;
+}
+
+/** Has a server listen for sandboxes that are reached over `links`. Errors: those of `listen`. */
+export async function openDataDoor(server: Server, links: Links, spec: ListenSpec): Promise<DataDoor> {
+  const address = await listen(server, spec);
+  return {
+    address,
+    drop: links.drop,
+    async close() {
+      const closed = once(server, 'close');
+      server.close();
+      links.dropAll();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
 }
 
 function report(caught: unknown): unknown {

@@ -1,9 +1,6 @@
-import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { listen } from '@sandbox-backend/kit';
 import { admit, type Resolve } from './admit.ts';
-import { createDataServer, type DataServerOptions } from './data-server.ts';
+import { createDataServer, type DataDoor, type DataServerOptions, openDataDoor } from './data-server.ts';
 import { forward } from './forward.ts';
 import type { DialLoopback } from './link.ts';
 import { createLinks } from './links.ts';
@@ -20,12 +17,7 @@ export type GatewayOptions = {
   maxConnections?: number;
 };
 
-export type Gateway = {
-  address: AddressInfo;
-  /** Cuts every connection that has to do with the sandbox, now; for when it has ended. */
-  drop(sandboxId: string): void;
-  close(): Promise<void>;
-};
+export type Gateway = DataDoor;
 
 /**
  * The data plane: sends HTTP requests and WebSockets to the ports of sandboxes.
@@ -49,20 +41,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
   };
   const server = createDataServer(serverOptions);
-  const address = await listen(server, {
+  return openDataDoor(server, links, {
     ...options.listen,
     name: 'the gateway',
     setting: 'SANDBOX_GATEWAY_LISTEN',
   });
-  return {
-    address,
-    drop: links.drop,
-    async close() {
-      const closed = once(server, 'close');
-      server.close();
-      links.dropAll();
-      server.closeAllConnections();
-      await closed;
-    },
-  };
 }

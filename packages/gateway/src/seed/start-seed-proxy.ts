@@ -1,10 +1,9 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import type { AddressInfo, BlockList, Socket } from 'node:net';
-import { isListed, listen } from '@sandbox-backend/kit';
+import type { BlockList, Socket } from 'node:net';
+import { isListed } from '@sandbox-backend/kit';
 import type { Resolve } from '../admit.ts';
-import { createDataServer, type DataServerOptions } from '../data-server.ts';
+import { createDataServer, type DataDoor, type DataServerOptions, openDataDoor } from '../data-server.ts';
 import { forward } from '../forward.ts';
 import type { DialLoopback, RunningRoute } from '../link.ts';
 import { createLinks } from '../links.ts';
@@ -29,12 +28,8 @@ export type SeedProxyOptions = {
   maxConnections?: number;
 };
 
-export type SeedProxy = {
-  address: AddressInfo;
-  /** Cuts every connection that has to do with the sandbox and forgets its processes; for when it has ended. */
-  drop(sandboxId: string): void;
-  close(): Promise<void>;
-};
+/** Its `drop` forgets the processes of the sandbox, too. */
+export type SeedProxy = DataDoor;
 
 /** Where the seed's clients expect its daemon. Nothing listens there for them: the host speaks its dialect. */
 export const SEED_ENVD_PORT = 49982;
@@ -68,22 +63,11 @@ export async function startSeedProxy(options: SeedProxyOptions): Promise<SeedPro
     if (isListed(options.clients, socket.remoteAddress)) serve.call(server, socket);
     else turnAway(socket);
   });
-  const address = await listen(server, {
+  return openDataDoor(server, links, {
     ...options.listen,
     name: "the seed's data plane",
     setting: 'SANDBOX_SEED_PROXY_LISTEN',
   });
-  return {
-    address,
-    drop: links.drop,
-    async close() {
-      const closed = once(server, 'close');
-      server.close();
-      links.dropAll();
-      server.closeAllConnections();
-      await closed;
-    },
-  };
 }
 
 /** Who has no right to a sandbox learns nothing of it: not even whether there is one. */

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
-import { log } from '@sandbox-backend/kit';
-import { SandboxError } from '@sandbox-backend/protocol';
+import { listen, log } from '@sandbox-backend/kit';
 import ssh2 from 'ssh2';
 import type { Resolve } from '../admit.ts';
 import { TUNNEL_PORT } from '../tunnel.ts';
@@ -115,20 +114,13 @@ export async function startSshGateway(options: SshGatewayOptions): Promise<SshGa
   };
 
   const server = createServer({ noDelay: true, keepAlive: true }, receive);
-  server.listen(options.listen.port, options.listen.host);
-  try {
-    await once(server, 'listening');
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    const { host, port } = options.listen;
-    const why = code === 'EADDRINUSE' ? 'is in use' : `cannot be listened on (${code})`;
-    throw new SandboxError('failed_precondition', `The address ${host}:${port} of the SSH gateway ${why}`, {
-      cause,
-      hint: 'Set SANDBOX_SSH_LISTEN to another address, or end the process that uses this one.',
-    });
-  }
+  const address = await listen(server, {
+    ...options.listen,
+    name: 'the SSH gateway',
+    setting: 'SANDBOX_SSH_LISTEN',
+  });
   return {
-    address: server.address() as AddressInfo,
+    address,
     hostKey: hostKey.publicKey,
     drop(sandboxId) {
       for (const [entrance, guest] of entrances) {
