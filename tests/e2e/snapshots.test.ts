@@ -51,6 +51,9 @@ describe('snapshots of sandboxes', () => {
 
   test('starts as often as wanted with files, programs and environment of that moment', async () => {
     const { snapshotId } = await source.createSnapshot(patience);
+    const folder = join(dataRoot, 'templates', snapshotId.replace(':default', ''), 'current');
+    // Memory is in its own file, which all sandboxes from it share.
+    assert.ok(statSync(join(folder, 'state')).size < 16 * 2 ** 20);
     await source.files.write('/home/user/notes', 'later');
     assert.ok(await countsOn(source), 'the source runs on');
 
