@@ -52,10 +52,10 @@ install_packages() {
 install_qemu() {
   . /etc/os-release
   if [ "${VERSION_CODENAME-}" = bookworm ]; then
-    # The same mirror as the host's own suite; Debian 12 itself has 7.2.
+    # The same mirror as the host's own suite; Debian 12 itself has 7.2. Either place may be missing.
     local mirror list=/etc/apt/sources.list.d/bookworm-backports.list
     if ! apt-cache policy | grep -q bookworm-backports; then
-      mirror=$(grep -rhoE 'https?://[^ ]*/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -n1)
+      mirror=$(grep -rhoE 'https?://[^ ]*/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -n1) || true
       echo "deb ${mirror:-http://deb.debian.org/debian} bookworm-backports main" >"$list"
       apt_quiet update
     fi
