@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -148,7 +148,9 @@ describe('what an operator sees of a sandbox', () => {
       'printf "a\\033[31mred\\033[0m \\033]0;title\\007 word\\n" > /dev/console; yes flood | head -c 200000 > /dev/console; echo the last word > /dev/console';
     await sandbox.commands.run(print, { user: 'root' });
     const file = join(dataRoot, 'logs', `${sandboxId}.log`);
-    await eventually(() => readFileSync(file, 'utf8').includes('the last word') || undefined);
+    await eventually(
+      () => (existsSync(file) && readFileSync(file, 'utf8').includes('the last word')) || undefined,
+    );
     assert.ok(statSync(file).size <= 128 * 1024);
     assert.ok(!readFileSync(file, 'utf8').includes('\x1b'));
   });
