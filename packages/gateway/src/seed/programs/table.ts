@@ -122,6 +122,8 @@ export class ProgramTable {
         running = await this.find(pid);
       }
     }
+    // Output that is held back for a subscription goes before the end, which another one tells.
+    await Promise.all([...(this.subscribers.get(id) ?? [])].map(({ subscription }) => subscription.isOpen));
     this.programs.delete(id);
     if (!this.client.signal.aborted) this.tell(id, spec.describeEnd(exitCode ?? -1));
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, chmodSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   connectRpc,
   ID,
@@ -141,6 +142,17 @@ describe('the services of the seed', { skip: whyNot() }, () => {
       ['hello'],
     );
     assert.match(await second.call('process_start', '', 'true', {}, ''), /^\w+$/);
+  });
+
+  test('output comes before the exit, also when its subscription came later', async () => {
+    await using rpc = await connectRpc(door.url);
+    await rpc.call('process_start', 'late', 'read x; echo $x', {}, '');
+    const exit = await rpc.call('process_subscribe', 'onExit', 'late');
+    await sleep(30); // both are held back for longer than that
+    const stdout = await rpc.call('process_subscribe', 'onStdout', 'late');
+    await rpc.call('process_stdin', 'late', 'hello\n');
+    assert.equal(await rpc.note(exit), 0);
+    assert.equal(rpc.notesOf(stdout)[0]?.line, 'hello');
   });
 
   test('an answer to a subscription comes before what it tells', async () => {

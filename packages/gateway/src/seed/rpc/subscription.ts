@@ -11,6 +11,9 @@ export class Subscription {
   private readonly service: string;
   /** Undefined once it may send. */
   private waiting: string[] | undefined = [];
+  private readonly opened = Promise.withResolvers<void>();
+  /** Resolves when what was held back for it has been sent, or never will be. */
+  readonly isOpen = this.opened.promise;
   private timer: NodeJS.Timeout | undefined;
 
   constructor(service: string, outlet: Outlet) {
@@ -49,5 +52,6 @@ export class Subscription {
       this.outlet.count(-text.length);
       if (isWanted) this.outlet.send(text);
     }
+    this.opened.resolve();
   }
 }
