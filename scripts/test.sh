@@ -13,6 +13,8 @@ needed="$needed ssh:openssh-client sftp:openssh-client rsync:rsync zsh:zsh"
 python3 -c 'import ensurepip, venv' 2>/dev/null || needed="$needed python3-with-venv:python3-venv"
 
 kind=${1-all}
+# One kind that fails does not keep the other from being run.
+failed=''
 require_host
 install_packages
 install_npm_packages
@@ -31,9 +33,10 @@ if [ "$kind" = all ] || [ "$kind" = unit ] || [ "$kind" = e2e ]; then
 fi
 if [ "$kind" = all ] || [ "$kind" = unit ]; then
   say 'tests beside the code'
-  npm run --silent test
+  npm run --silent test || failed="$failed unit"
 fi
 if [ "$kind" = all ] || [ "$kind" = e2e ]; then
   say 'whole-system tests'
-  npm run --silent test:e2e
+  npm run --silent test:e2e || failed="$failed e2e"
 fi
+[ -z "$failed" ] || fail "tests failed:$failed" "One kind alone: bash scripts/test.sh KIND"
