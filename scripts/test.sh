@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$root"
 
 # Clients that the tests use beside the project's own; `ensurepip` is what Debian has in a package of its own.
-needed="$needed ssh:openssh-client sftp:openssh-client rsync:rsync zsh:zsh"
+needed="$needed ssh:openssh-client sftp:openssh-client rsync:rsync zsh:zsh depmod:kmod"
 python3 -c 'import ensurepip, venv' 2>/dev/null || needed="$needed python3-with-venv:python3-venv"
 
 kind=${1-all}
