@@ -8,7 +8,7 @@ import { readBareRestore } from './measure-bare-restore.ts';
 import { parseSmapsRollup } from './measure-memory.ts';
 import { type Measurement, summarize } from './measurement.ts';
 
-const SMALL = ['bench', '--count', '3', '--concurrency', '4', '--file-mib', '1'];
+const SMALL = ['bench', '--count', '3', '--concurrency', '4', '--file-mib', '1', '--settle-seconds', '1'];
 
 test('percentiles are values that were measured', () => {
   const samples = Array.from({ length: 20 }, (_, index) => 20 - index);
@@ -56,7 +56,9 @@ test('every measurement is there with its samples, or with the reason why not', 
   for (const name of ['file up, 1 MiB', 'file down, 1 MiB', 'network down, direct']) samplesOf(name);
   assert.ok(samplesOf('memory of an idle sandbox: private').summary.p50 > 1);
   assert.ok(samplesOf('memory of an idle sandbox, cold: private').summary.p50 > 1);
+  assert.equal(samplesOf('4 idle at once, cold: memory of each: with its share (PSS)').samples.length, 4);
   assert.equal(samplesOf('4 at once: each').samples.length, 4);
+  assert.equal(samplesOf('4 at once, after a program: memory of each: private').samples.length, 4);
   assert.deepEqual(measurements.get('network through the data plane'), {
     name: 'network through the data plane',
     notMeasured: 'the answer was 502',
@@ -64,7 +66,7 @@ test('every measurement is there with its samples, or with the reason why not', 
   assert.ok([...measurements.keys()].some((name) => name.startsWith('bare VMM restored by hand')));
 
   const colds = backend.requests.filter(({ headers }) => headers['x-sandbox-cold'] === '1');
-  assert.equal(colds.length, 4, 'three rounds, and one for its memory');
+  assert.equal(colds.length, 8, 'three rounds, one for its memory, and four for theirs');
   assert.equal(backend.sandboxes.size, 0);
   assert.equal(backend.envd.running, 0);
 });
@@ -78,6 +80,7 @@ test('failures of a burst are counted and told, and what was made is deleted', a
   assert.match(stdout, /^MEASURED +UNIT +P50 +P95 +MIN +MAX +N\n/m);
   assert.match(stdout, /^4 at once: each +ms .* 2$/m);
   assert.match(stdout, /^4 at once: all answer: not measured: This host is full$/m);
+  assert.match(stdout, /^4 idle at once, cold: memory of each: not measured: This host is full$/m);
   assert.match(stdout, /^4 at once: each: 2 failed, the first with: This host is full$/m);
   assert.deepEqual([...backend.sandboxes.keys()], [other]);
 });

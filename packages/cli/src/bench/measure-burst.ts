@@ -1,15 +1,17 @@
 import { SandboxError } from '@sandbox-backend/protocol';
-import { shareOfEach } from './measure-memory.ts';
-import { type Bench, type Measurement, measured, timed } from './measurement.ts';
+import { memoryOf } from './measure-memory.ts';
+import { type Bench, type BenchSandbox, type Measurement, measured, timed } from './measurement.ts';
 import { runIn } from './run-in.ts';
 
 /** Many sandboxes asked for at once; each must answer a program's output. */
 export async function measureBurst(bench: Bench): Promise<Measurement[]> {
   const { concurrency, signal, sandboxes } = bench;
   const failures: string[] = [];
+  const made: BenchSandbox[] = [];
   const one = async () => {
-    const { envd } = await sandboxes.create();
-    const printed = await runIn(envd, ['/bin/echo', 'ok'], signal);
+    const sandbox = await sandboxes.create();
+    made.push(sandbox);
+    const printed = await runIn(sandbox.envd, ['/bin/echo', 'ok'], signal);
     if (printed !== 'ok\n') throw new SandboxError('internal', `echo ok printed ${JSON.stringify(printed)}`);
   };
   const samples: number[] = [];
@@ -25,12 +27,11 @@ export async function measureBurst(bench: Bench): Promise<Measurement[]> {
     ),
   );
   signal.throwIfAborted();
-  const shares = await shareOfEach(bench);
   const more = failures.length > 0 ? { failures } : {};
   const wall = failures.length === 0 ? [wallMs] : [];
   return [
     measured(`${concurrency} at once: all answer`, 'ms', wall, more),
     measured(`${concurrency} at once: each`, 'ms', samples, more),
-    measured(`${concurrency} at once: memory of each (PSS)`, 'MiB', shares),
+    ...(await memoryOf(bench, made, `${concurrency} at once, after a program: memory of each`)),
   ];
 }

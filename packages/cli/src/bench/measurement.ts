@@ -1,7 +1,13 @@
 import type { Connection, Control, Envd } from '@sandbox-backend/sdk';
 import type { Sandboxes } from './sandboxes.ts';
 
-export type BenchOptions = { template: string; count: number; concurrency: number; fileMib: number };
+export type BenchOptions = {
+  template: string;
+  count: number;
+  concurrency: number;
+  fileMib: number;
+  settleSeconds: number;
+};
 
 /** What every measurement needs; made once by `runBench`. */
 export type Bench = BenchOptions & {

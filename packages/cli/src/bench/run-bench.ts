@@ -6,7 +6,7 @@ import { measureBurst } from './measure-burst.ts';
 import { measureCreate } from './measure-create.ts';
 import { measureExec } from './measure-exec.ts';
 import { measureFiles } from './measure-files.ts';
-import { measureMemory } from './measure-memory.ts';
+import { measureIdleTogether, measureMemory } from './measure-memory.ts';
 import { measureNetwork } from './measure-network.ts';
 import type { Bench, BenchOptions, Measurement } from './measurement.ts';
 import { Sandboxes } from './sandboxes.ts';
@@ -29,8 +29,8 @@ type BenchInput = BenchOptions & {
 
 /** Measures the running server; whatever happens, the sandboxes that it made are deleted at the end. */
 export async function runBench(input: BenchInput): Promise<BenchReport> {
-  const { template, count, concurrency, fileMib, control, connection, signal } = input;
-  const options = { template, count, concurrency, fileMib };
+  const { template, count, concurrency, fileMib, settleSeconds, control, connection, signal } = input;
+  const options = { template, count, concurrency, fileMib, settleSeconds };
   await using sandboxes = new Sandboxes(control, input.envd, template);
   const bench: Bench = { ...options, control, connection, signal, sandboxes };
   const status = await control.status();
@@ -59,6 +59,7 @@ export async function runBench(input: BenchInput): Promise<BenchReport> {
   await step('network', () => measureNetwork(bench, sandbox));
   await sandboxes.delete(sandbox);
   await step('the bare VMM', () => measureBareRestore(bench));
+  await step(`memory of ${concurrency} idle at once`, () => measureIdleTogether(bench));
   await step(`${concurrency} at once`, () => measureBurst(bench));
 
   const vmm = status?.node?.vmm;

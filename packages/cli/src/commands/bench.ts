@@ -11,6 +11,7 @@ type Options = {
   count: number;
   concurrency: number;
   fileMib: number;
+  settleSeconds: number;
   json?: true;
 };
 
@@ -20,6 +21,8 @@ export function declare(command: Command) {
     .option('--count <n>', 'how often each thing is measured, one after the other', parseCount, 20)
     .option('--concurrency <n>', 'how many sandboxes are started at once', parseCount, 20)
     .option('--file-mib <n>', 'size of the file that is sent and fetched', parseCount, 100)
+    // A guest does its last work about eight seconds after its start: its kernel writes back what it wrote.
+    .option('--settle-seconds <n>', 'how long a sandbox is idle before its memory is read', parseCount, 10)
     .option('--json', 'print JSON with every sample')
     .action(bench);
 }
