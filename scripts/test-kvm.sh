@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests the VMMs that need KVM on a true /dev/kvm: QEMU always, Firecracker and Cloud Hypervisor where their programs are.
 # A host without KVM gets one in a machine that QEMU emulates: real, and slow (about 10 minutes for each VMM).
-#   bash scripts/test-kvm.sh [--results FOLDER] [--vmm firecracker|cloud-hypervisor|qemu-kvm]... [conformance] [e2e]
+#   bash scripts/test-kvm.sh [--results FOLDER] [--vmm firecracker|cloud-hypervisor|qemu-kvm]... [conformance] [e2e] [phases] [kernels]
 # Programs come from FIRECRACKER_BIN, JAILER_BIN and CLOUD_HYPERVISOR_BIN, or from the PATH.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
@@ -13,11 +13,11 @@ while [ $# -gt 0 ]; do
   case $1 in
     --results) results=${2:?--results needs a folder}; shift 2 ;;
     --vmm) wanted="$wanted ${2:?--vmm needs a name}"; shift 2 ;;
-    conformance | e2e) kinds="$kinds $1"; shift ;;
-    *) fail "unknown argument $1" 'Usage: scripts/test-kvm.sh [--results FOLDER] [--vmm NAME]... [conformance] [e2e]' ;;
+    conformance | e2e | phases | kernels) kinds="$kinds $1"; shift ;;
+    *) fail "unknown argument $1" 'Usage: scripts/test-kvm.sh [--results FOLDER] [--vmm NAME]... [conformance] [e2e] [phases] [kernels]' ;;
   esac
 done
-wanted=${wanted:-qemu-kvm firecracker cloud-hypervisor} kinds=${kinds:-conformance e2e}
+wanted=${wanted:-qemu-kvm firecracker cloud-hypervisor} kinds=${kinds:-conformance e2e phases kernels}
 results=${results:-$(mktemp -d)}
 mkdir -p "$results"
 
@@ -70,6 +70,7 @@ if [ -r /dev/kvm ] && [ -w /dev/kvm ] && [ ! -e /sys/module/kvm_pvm ] && grep -q
   exit $status
 fi
 command -v mmdebstrap >/dev/null || fail 'mmdebstrap is missing' 'apt-get install mmdebstrap'
+command -v depmod >/dev/null || fail 'depmod is missing' 'apt-get install kmod'
 say "this host has no usable /dev/kvm: the suites run in a machine that has one, for$vmms"
 # shellcheck disable=SC2016,SC2086
 node tests/nested/run.ts --timeout 5000 --results "$results" "${programs[@]}" -- \

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs the suites of one VMM on a host that has what it needs, and leaves what came of them in a folder:
-#   suites.sh RESULTS VMM KIND...   VMM: firecracker, cloud-hypervisor, qemu-kvm, qemu-tcg; KIND: conformance, e2e
+#   suites.sh RESULTS VMM KIND...   VMM: firecracker, cloud-hypervisor, qemu-kvm, qemu-tcg; KIND: conformance, e2e,
+#   phases (of a cold start; only those of one run are compared), kernels (the boot of each one in the data folder)
 # Goes on after a failure; its exit status is 1 when anything failed.
 set -u
 results=$1 vmm=$2
@@ -26,20 +27,29 @@ run() {
     --test-reporter=./tests/nested/json-lines.ts --test-reporter-destination="$results/$vmm.$name.jsonl" "$@" || failed=1
 }
 
+build_template() {
+  rm -rf "$SANDBOX_DATA_ROOT/templates/default-sandbox"
+  bin/template-manager --template packages/template-manager/templates/default-sandbox.json || { failed=1; return 1; }
+}
+
 for kind; do
   case $kind in
     conformance) TMPDIR=$SANDBOX_DATA_ROOT run conformance "$suite" packages/vmm/src/testing/api-rules.test.ts ;;
     e2e)
-      rm -rf "$SANDBOX_DATA_ROOT/templates/default-sandbox"
-      if bin/template-manager --template packages/template-manager/templates/default-sandbox.json; then
-        run e2e tests/e2e/e2b-sdk.test.ts tests/e2e/isolation.test.ts tests/e2e/lifecycle.test.ts tests/e2e/limits.test.ts \
-          tests/e2e/overlay.test.ts tests/e2e/restart.test.ts tests/e2e/snapshots.test.ts
-        $node tests/nested/measure.ts >"$results/$vmm.phases.json" || failed=1
-      else
-        failed=1
-      fi
+      build_template || continue
+      run e2e tests/e2e/e2b-sdk.test.ts tests/e2e/isolation.test.ts tests/e2e/lifecycle.test.ts tests/e2e/limits.test.ts \
+        tests/e2e/overlay.test.ts tests/e2e/restart.test.ts tests/e2e/snapshots.test.ts
       ;;
-    *) echo "error: $kind is neither conformance nor e2e" >&2; exit 2 ;;
+    phases)
+      build_template || continue
+      echo "== $vmm: phases"
+      $node tests/nested/measure.ts >"$results/$vmm.phases.json" || failed=1
+      ;;
+    kernels)
+      echo "== $vmm: kernels"
+      $node tests/nested/measure-kernels.ts >"$results/$vmm.kernels.json" || failed=1
+      ;;
+    *) echo "error: $kind is not one of conformance, e2e, phases, kernels" >&2; exit 2 ;;
   esac
 done
 exit $failed

@@ -1,6 +1,6 @@
 /**
- * Prints the results of `suites.sh` as a page: each test on each VMM, and how long the phases of a cold start take
- * in ratio to QEMU with KVM. What has no result is shown as not run.
+ * Prints the results of `suites.sh` as a page: each test on each VMM, how long the phases of a cold start take in ratio
+ * to QEMU with KVM in the same run, and how long each kernel boots. What has no result is shown as not run.
  *
  *   node tests/nested/table.ts RESULTS >docs/vmm-matrix.md
  */
@@ -18,7 +18,9 @@ const PHASES: Record<string, string[]> = {
 };
 
 type Row = { file: string; name: string; status: string };
-type Timing = { phases: Record<string, number>; pssMib: number };
+/** `boot` tells runs apart. */
+type Timing = { boot: string; phases: Record<string, number>; pssMib: number };
+type Boots = { kernels: Record<string, { version: string; bootMs: number }> };
 
 const folder = process.argv[2];
 if (!folder) throw new Error('usage: node tests/nested/table.ts RESULTS');
@@ -51,18 +53,13 @@ ${[...rows]
 ${line(['**passed / failed / not run**', ...VMMS.map((vmm) => tally(vmm))])}
 `);
 
-const timings = new Map<string, Timing>();
-for (const vmm of VMMS) {
-  const file = join(folder, `${vmm}.phases.json`);
-  const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
-  if (text.trim()) timings.set(vmm, JSON.parse(text) as Timing);
-}
+const timings = readEach<Timing>('phases');
 const base = timings.get('qemu-kvm');
 const kvm = VMMS.slice(0, 3);
 console.log(`## Phases of a cold start
 
-Medians, in ratio to QEMU with KVM, each on the same kind of emulated processor: they compare VMMs with each other and say nothing
-of how long it takes on a real one.
+Medians, in ratio to QEMU with KVM in the same run, on a processor that is itself emulated: they compare VMMs with each other and say
+nothing of how long it takes on a real one.
 
 ${line(['', ...TITLES.slice(0, 3)])}
 ${line(['---', ...kvm.map(() => '---')])}
@@ -71,6 +68,34 @@ ${Object.entries(PHASES)
   .join('\n')}
 ${line(['memory of an idle sandbox (PSS of its VMM)', ...kvm.map((vmm) => memory(timings.get(vmm)))])}`);
 
+const boots = readEach<Boots>('kernels');
+const kernels = [...new Set(VMMS.flatMap((vmm) => Object.keys(boots.get(vmm)?.kernels ?? {})))].toSorted();
+console.log(`
+## Boot with each kernel
+
+From the start of the VMM to envd's first answer, median, in ratio to Debian's packaged kernel (\`default\`) on the same VMM in the same run.
+Microvm kernels are those of \`scripts/build-kernel.sh\`.
+
+${line(['kernel', ...TITLES])}
+${line(['---', ...VMMS.map(() => '---')])}
+${kernels.map((name) => line([name, ...VMMS.map((vmm) => bootRatio(boots.get(vmm), name))])).join('\n')}`);
+
+function readEach<T>(kind: string): Map<string, T> {
+  const found = new Map<string, T>();
+  for (const vmm of VMMS) {
+    const file = join(folder!, `${vmm}.${kind}.json`);
+    const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+    if (text.trim()) found.set(vmm, JSON.parse(text) as T);
+  }
+  return found;
+}
+
+function bootRatio(boot: Boots | undefined, name: string): string {
+  const one = boot?.kernels[name];
+  const packaged = boot?.kernels.default;
+  return one && packaged ? (one.bootMs / packaged.bootMs).toFixed(2) : 'not run';
+}
+
 function tally(vmm: string): string {
   const all = [...rows.values()].map((byVmm) => byVmm.get(vmm) ?? 'not run');
   return ['pass', 'fail', 'not run'].map((status) => all.filter((one) => one === status).length).join(' / ');
@@ -78,7 +103,9 @@ function tally(vmm: string): string {
 
 function ratio(timing: Timing | undefined, names: string[]): string {
   const sum = (of: Timing) => names.reduce((total, name) => total + (of.phases[name] ?? 0), 0);
-  return timing && base && sum(base) > 0 ? (sum(timing) / sum(base)).toFixed(2) : 'not run';
+  return timing && base && timing.boot === base.boot && sum(base) > 0
+    ? (sum(timing) / sum(base)).toFixed(2)
+    : 'not run';
 }
 
 function memory(timing: Timing | undefined): string {
