@@ -35,7 +35,7 @@ export type VmmIdentity = {
   kind: 'qemu' | 'firecracker' | 'cloud-hypervisor' | 'fake';
   version: string;
   accelerator: 'kvm' | 'tcg';
-  /** QEMU machine type with its version, for example `pc-q35-10.0`. */
+  /** QEMU machine type with its version and what was chosen of it, for example `pc-q35-10.0,hpet=off`. */
   machine: string;
   /** The model that is emulated, or under KVM the host's own processor. */
   cpuModel: string;

@@ -8,7 +8,7 @@ const TCG: VmmIdentity = {
   kind: 'qemu',
   version: '10.0.2',
   accelerator: 'tcg',
-  machine: 'pc-q35-10.0',
+  machine: 'pc-q35-10.0,hpet=off',
   cpuModel: 'Nehalem',
 };
 const KVM: VmmIdentity = { ...TCG, accelerator: 'kvm', machine: 'microvm@10.0', cpuModel: 'host' };
@@ -49,7 +49,7 @@ test('golden: boot without KVM', () => {
 -no-user-config
 -display none
 -no-reboot
--machine pc-q35-10.0,memory-backend=ram0,smm=off,vmport=off,sata=off,smbus=off,usb=off,graphics=off,mem-merge=off,dump-guest-core=off
+-machine pc-q35-10.0,hpet=off,memory-backend=ram0,smm=off,vmport=off,sata=off,smbus=off,usb=off,graphics=off,mem-merge=off,dump-guest-core=off
 -accel tcg,thread=multi,tb-size=128
 -cpu Nehalem
 -smp 2

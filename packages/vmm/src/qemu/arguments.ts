@@ -81,7 +81,7 @@ export function qemuArguments(
   ];
 }
 
-/** Pinned version: a snapshot survives an upgrade of QEMU. The timers stay on: without KVM the kernel calibrates by them. */
+/** The PIT stays on: without KVM the kernel calibrates by it. */
 const q35Machine = (identity: VmmIdentity) =>
   `${identity.machine},memory-backend=ram0,smm=off,vmport=off,sata=off,smbus=off,usb=off,graphics=off,mem-merge=off,dump-guest-core=off`;
 

@@ -35,5 +35,13 @@ export async function qemuIdentity(
         cpuModel: await hostCpu(),
         hostKernel: hostKernel(),
       }
-    : { kind: 'qemu', version, accelerator, machine: `pc-q35-${major}.${minor}`, cpuModel: EMULATED_CPU };
+    : {
+        kind: 'qemu',
+        version,
+        accelerator,
+        // Pinned version: a snapshot survives an upgrade of QEMU. A guest that has an HPET leaves it ticking, which wakes
+        // an idle VMM 250 times a second; without it the kernel calibrates by the PIT.
+        machine: `pc-q35-${major}.${minor},hpet=off`,
+        cpuModel: EMULATED_CPU,
+      };
 }
