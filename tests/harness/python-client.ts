@@ -1,37 +1,13 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { checkout, dataRoot } from './server.ts';
+import { pythonWith } from './python-environment.ts';
+import { checkout } from './server.ts';
 
-const PACKAGES = ['grpcio==1.84.0', 'protobuf==7.36.2'];
-const FOLDER = join(dataRoot, 'cache/python-grpc');
-const PYTHON = join(FOLDER, 'bin/python');
-
-/** Python with its own grpcio, in an environment that is kept; undefined when this host cannot make one. */
-export function pythonWithGrpc(): string | undefined {
-  const isReady = () => {
-    try {
-      execFileSync(PYTHON, ['-c', 'import grpc, google.protobuf'], { stdio: 'ignore' });
-      return true;
-    } catch {
-      return false;
-    }
-  };
-  if (existsSync(PYTHON) && isReady()) return PYTHON;
-  try {
-    rmSync(FOLDER, { recursive: true, force: true });
-    execFileSync('python3', ['-m', 'venv', FOLDER], { stdio: 'pipe' });
-    execFileSync(PYTHON, ['-m', 'pip', 'install', '--quiet', ...PACKAGES], {
-      stdio: 'pipe',
-      timeout: 300_000,
-    });
-  } catch {
-    return undefined;
-  }
-  return isReady() ? PYTHON : undefined;
-}
+/** Python with its own grpcio; undefined when this host cannot have it. */
+export const pythonWithGrpc = () =>
+  pythonWith('python-grpc', ['grpcio==1.84.0', 'protobuf==7.36.2'], 'grpc, google.protobuf');
 
 export type SeedCall = {
   method: string;
