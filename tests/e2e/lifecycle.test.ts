@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Sandbox } from 'e2b';
@@ -41,6 +42,19 @@ describe('sandboxes', () => {
       await Promise.all(sandboxes.map((sandbox) => sandbox.kill({ requestTimeoutMs: 300_000 })));
     }
     assert.deepEqual(await settled(), before);
+  });
+
+  test('a sandbox has a kernel of its own, booted apart from that of the host', async () => {
+    const sandbox = await Sandbox.create('default-sandbox');
+    try {
+      for (const path of ['/proc/sys/kernel/random/boot_id', '/proc/cmdline']) {
+        const inside = await sandbox.files.read(path);
+        assert.notEqual(inside.trim(), '', path);
+        assert.notEqual(inside, readFileSync(path, 'utf8'), path);
+      }
+    } finally {
+      await sandbox.kill();
+    }
   });
 
   test('files and programs of one sandbox are not those of another', async () => {
