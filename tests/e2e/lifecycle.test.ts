@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Sandbox } from 'e2b';
-import { holdings } from '../harness/leaks.ts';
+import { settled } from '../harness/leaks.ts';
 import { ensureDefaultTemplate, startServer, type TestServer } from '../harness/server.ts';
 
 describe('sandboxes', () => {
@@ -131,17 +131,3 @@ describe('sandboxes', () => {
     }
   });
 });
-
-/** The pool of spare slots refills a moment after a sandbox took one: compare when it has come to rest. */
-async function settled() {
-  let last = holdings();
-  for (let equal = 0; equal < 6; ) {
-    await sleep(500);
-    const now = holdings();
-    equal = JSON.stringify(now.namespaces.length) === JSON.stringify(last.namespaces.length) ? equal + 1 : 0;
-    last = now;
-  }
-  // Names of spare slots change when one is used; their number does not.
-  const { namespaces, links, rules, ...rest } = last;
-  return { ...rest, namespaces: namespaces.length, links: links.length, rules: rules.length };
-}

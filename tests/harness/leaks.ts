@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { dataRoot, hostEnv } from './server.ts';
 
 /** Everything on this host that a sandbox holds, as sorted names: two of these are equal when nothing leaked. */
@@ -25,6 +26,20 @@ export function holdings(): Holdings {
     machines: readNames(join(dataRoot, 'machines')),
     rules: output('nft', ['list', 'ruleset']).filter((line) => line.includes('sbt-')),
   };
+}
+
+/** The same as soon as it has come to rest: the pool of spare slots refills a moment after a sandbox took one. */
+export async function settled() {
+  let last = holdings();
+  for (let equal = 0; equal < 6; ) {
+    await sleep(500);
+    const now = holdings();
+    equal = JSON.stringify(now.namespaces.length) === JSON.stringify(last.namespaces.length) ? equal + 1 : 0;
+    last = now;
+  }
+  // Names of spare slots change when one is used; their number does not.
+  const { namespaces, links, rules, ...rest } = last;
+  return { ...rest, namespaces: namespaces.length, links: links.length, rules: rules.length };
 }
 
 /** Every process of the users that the tests' VMMs run as. */
