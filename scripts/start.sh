@@ -65,11 +65,7 @@ install_packages
 install_npm_packages
 mkdir -p "$SANDBOX_DATA_ROOT"
 "$root/bin/template-manager" prepare
-# A build has the very file of its envd, as one more name of it: after an update it has an older one.
-newest_envd=$(ls -t "$SANDBOX_DATA_ROOT"/envd/*.ext4 | head -n1)
-if [ ! "$newest_envd" -ef "$SANDBOX_DATA_ROOT/templates/$template/current/envd.ext4" ]; then
-  say "building the template $template (some minutes the first time)"
-  "$root/bin/template-manager" --template "$root/packages/template-manager/templates/$template.json"
-fi
+say "the template $template (some minutes the first time)"
+"$root/bin/template-manager" --if-needed --template "$root/packages/template-manager/templates/$template.json"
 start
 node "$root/scripts/hello.ts" "$template"

@@ -214,9 +214,10 @@ function ensureTemplate(): void {
   }
   const digest = hash.digest('hex');
   const stamp = join(dataRoot, `templates/${TEMPLATE}/tested`);
-  const isBuilt = existsSync(join(dataRoot, `templates/${TEMPLATE}/current/manifest.json`));
-  if (isBuilt && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) return;
-  execFileSync(join(checkout, 'bin/template-manager'), ['--template', specification, '--json'], {
+  // What the specification names is not compared by `--if-needed`.
+  const isSame = existsSync(stamp) && readFileSync(stamp, 'utf8') === digest;
+  const needed = isSame ? ['--if-needed'] : [];
+  execFileSync(join(checkout, 'bin/template-manager'), ['--template', specification, '--json', ...needed], {
     env: { ...process.env, ...hostEnv },
     stdio: ['ignore', 'pipe', 'pipe'],
     maxBuffer: 64 * 1024 ** 2,

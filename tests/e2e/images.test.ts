@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import type { BuildManifest } from '@sandbox-backend/protocol';
 import { Sandbox } from 'e2b';
 import {
   makeOciLayout,
@@ -90,6 +91,22 @@ describe('templates of any image', () => {
     } finally {
       await sandbox.kill();
     }
+  });
+
+  test('what is built only if needed is built again when the host is another', async () => {
+    const file = join(folder, 'alpine-like.json'); // of the first test
+    const ifNeeded = () =>
+      (JSON.parse(templateManager(['--if-needed', '--json', '--template', file])) as BuildManifest).buildId;
+    const first = ifNeeded();
+    assert.equal(ifNeeded(), first);
+    const manifestFile = join(dataRoot, 'templates/alpine-like/current/manifest.json');
+    const manifest = JSON.parse(readFileSync(manifestFile, 'utf8')) as BuildManifest;
+    writeFileSync(
+      manifestFile,
+      JSON.stringify({ ...manifest, vmm: { ...manifest.vmm, cpuModel: 'another' } }),
+    );
+    await assert.rejects(Sandbox.create('alpine-like'), /cpuModel: built with another/);
+    assert.notEqual(ifNeeded(), first);
   });
 
   test('a start command runs since the build, and the snapshot waits for the ready command', async () => {

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -106,22 +106,10 @@ async function untilReady(child: ChildProcess, logFile: string): Promise<void> {
   throw new Error(`the server did not start within three minutes:\n${readFileSync(logFile, 'utf8')}`);
 }
 
-/** Builds the default template in the tests' data folder, once for each envd. */
+/** Builds the default template in the tests' data folder, where there is none that fits. */
 export function ensureDefaultTemplate(): void {
-  const disk = statSync(join(dataRoot, 'templates/default-sandbox/current/envd.ext4'), {
-    throwIfNoEntry: false,
-  });
-  if (disk && disk.ino === newestEnvdDisk()) return;
-  templateManager(['--template', join(checkout, 'packages/template-manager/templates/default-sandbox.json')]);
-}
-
-/** A build has the very file, as one more name of it. */
-function newestEnvdDisk(): number | undefined {
-  const folder = join(dataRoot, 'envd');
-  const disks = readdirSync(folder)
-    .filter((name) => name.endsWith('.ext4'))
-    .map((name) => statSync(join(folder, name)));
-  return disks.sort((a, b) => b.mtimeMs - a.mtimeMs)[0]?.ino;
+  const specification = join(checkout, 'packages/template-manager/templates/default-sandbox.json');
+  templateManager(['--if-needed', '--template', specification]);
 }
 
 export function templateManager(args: string[]): string {

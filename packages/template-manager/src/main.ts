@@ -2,11 +2,12 @@ import { parseArgs } from 'node:util';
 import { log, Operation } from '@sandbox-backend/kit';
 import { SandboxError } from '@sandbox-backend/protocol';
 
-const USAGE = `usage: template-manager --template FILE.json|FILE.toml [--refresh] [--json]
+const USAGE = `usage: template-manager --template FILE.json|FILE.toml [--if-needed] [--refresh] [--json]
        template-manager prepare
        template-manager bare-restore --template NAME [--count N] [--json]
 
   --template FILE   build the template that the file specifies
+  --if-needed       keep the build in force if it restores on this host and has the newest envd, whatever the file says
   --refresh         fetch the image again, whatever the cache holds
   prepare           make the default kernel and the envd disk, where they are missing
   bare-restore      restore a template's snapshot with the VMM alone, for measuring
@@ -60,7 +61,12 @@ async function main(argv: string[]): Promise<void> {
     });
   }
   const { build } = await import('./commands/build.ts');
-  return build(op, dataRoot, { file: values.template, refresh: values.refresh, json: values.json });
+  return build(op, dataRoot, {
+    file: values.template,
+    ifNeeded: values['if-needed'],
+    refresh: values.refresh,
+    json: values.json,
+  });
 }
 
 function parse(argv: string[]) {
@@ -70,6 +76,7 @@ function parse(argv: string[]) {
       allowPositionals: true,
       options: {
         template: { type: 'string' },
+        'if-needed': { type: 'boolean', default: false },
         refresh: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         count: { type: 'string', default: '5' },

@@ -3,6 +3,7 @@ import type { Operation } from '@sandbox-backend/kit';
 import { type HostConfig, openHost, paths, readHostConfig, withHypervisor } from '@sandbox-backend/machines';
 import { type BuildManifest, ENVD_VERSION, SandboxError } from '@sandbox-backend/protocol';
 import { type BuildSpec, buildTemplate } from '../builds/build.ts';
+import { findFittingBuild } from '../builds/find-fitting.ts';
 import { prepareEnvdDisk } from '../guest/envd-bundle.ts';
 import { DEFAULT_KERNEL, findKernel, prepareDefaultKernel } from '../guest/kernel.ts';
 import { buildRootfs, findCachedRootfs, type Rootfs } from '../rootfs/build.ts';
@@ -18,13 +19,18 @@ const CACHE_BYTES = 20 * 1024 ** 3;
 export async function build(
   op: Operation,
   dataRoot: string,
-  options: { file: string; refresh: boolean; json: boolean },
+  options: { file: string; ifNeeded: boolean; refresh: boolean; json: boolean },
 ): Promise<void> {
   const { spec, warnings } = await op.phase('read specification', () => loadTemplateSpec(options.file));
   for (const warning of warnings) console.error(`warning: ${warning}`);
   const config = { ...readHostConfig(process.env), dataRoot };
   const own = spec.hypervisorPath ? await withHypervisor(config, spec.hypervisorPath, spec.vmmType) : config;
   refuseHugePages(spec);
+  if (options.ifNeeded) {
+    const envdDisk = await prepareEnvdDisk(op, paths.envdDisks(dataRoot));
+    const manifest = await findFittingBuild(op, own, spec.template, envdDisk);
+    if (manifest) return report(options.json, manifest, `the template ${spec.template} is there already`);
+  }
 
   const rootfs = await findOrBuildRootfs(op, spec, dataRoot, options);
   if (spec.rootfsBuildMode === 'build-rootfs-only') {

@@ -1,19 +1,27 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmod, mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdtemp, mkdtempDisposable, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import test from 'node:test';
+import test, { after, before } from 'node:test';
 import fc from 'fast-check';
 import { sftpProgram } from '../sftp-program.ts';
 
 const packageName = process.arch === 'arm64' ? '@oven/bun-linux-aarch64' : '@oven/bun-linux-x64-baseline';
-const bun = join(
+const installed = join(
   dirname(createRequire(import.meta.url).resolve(`${packageName}/package.json`)),
   'bin',
   'bun',
 );
+/** A copy: the checkout may be in a folder that nobody may enter but root. */
+let bun: string;
+before(async () => {
+  bun = join(await mkdtemp(join(tmpdir(), 'bun-')), 'bun');
+  await copyFile(installed, bun);
+  await chmod(dirname(bun), 0o755);
+});
+after(() => rm(dirname(bun), { recursive: true }));
 const source = sftpProgram().args!.at(-1)!;
 
 type Answer = { type: number; id: number; body: Buffer };
