@@ -39,7 +39,7 @@ export async function qemuIdentity(
         kind: 'qemu',
         version,
         accelerator,
-        // Pinned version: a snapshot survives an upgrade of QEMU. A guest that has an HPET leaves it ticking, which wakes
+        // Pinned version: a snapshot survives an update within it. A guest that has an HPET leaves it ticking, which wakes
         // an idle VMM 250 times a second; without it the kernel calibrates by the PIT.
         machine: `pc-q35-${major}.${minor},hpet=off`,
         cpuModel: EMULATED_CPU,
