@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { pythonWith } from '../harness/python-environment.ts';
 import { checkout, ensureDefaultTemplate, startServer } from '../harness/server.ts';
 
-const python = pythonWith('python-e2b', ['e2b==2.63.0'], 'e2b');
+const python = pythonWith(['e2b==2.63.0'], 'e2b');
 const skip = python
   ? false
   : 'DID NOT RUN: there is no Python here with the package e2b (python3-venv, PyPI)';

@@ -7,7 +7,7 @@ import { checkout } from './server.ts';
 
 /** Python with its own grpcio; undefined when this host cannot have it. */
 export const pythonWithGrpc = () =>
-  pythonWith('python-grpc', ['grpcio==1.84.0', 'protobuf==7.36.2'], 'grpc, google.protobuf');
+  pythonWith(['grpcio==1.84.0', 'protobuf==7.36.2'], 'grpc, google.protobuf');
 
 export type SeedCall = {
   method: string;

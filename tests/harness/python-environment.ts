@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { dataRoot } from './server.ts';
 
 /**
- * The Python of an environment with these packages from PyPI, which is kept in the data folder of the tests;
+ * The Python of an environment with these packages from PyPI (`name==version`), which is kept in the data folder of the tests;
  * undefined when this host cannot make one. The imports must work in it.
  */
-export function pythonWith(name: string, packages: string[], imports: string): string | undefined {
-  const folder = join(dataRoot, 'cache', name);
+export function pythonWith(packages: string[], imports: string): string | undefined {
+  const folder = join(dataRoot, 'cache', `python-${packages.join('-').replaceAll('==', '-')}`);
   const python = join(folder, 'bin/python');
   const isReady = () => {
     try {
